@@ -1,0 +1,97 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target is compiled under the same rules: warnings are errors, and what is unsafe says so.
+let rules: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+func library(_ name: String, _ dependencies: Target.Dependency...) -> Target {
+    .target(name: name, dependencies: dependencies, exclude: [], swiftSettings: rules)
+}
+
+func program(_ name: String, _ dependencies: Target.Dependency...) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: rules)
+}
+
+func tests(_ name: String, _ dependencies: Target.Dependency...) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: rules)
+}
+
+func system(_ name: String, _ pkgConfig: String, _ debian: String) -> Target {
+    .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([debian])])
+}
+
+/// The layers of the house, lowest first. `Tests/TidyTests/Layers.swift` holds every file's imports against the same table.
+var targets: [Target] = [
+    // C libraries: one importer each.
+    system("CLibuv", "libuv", "libuv1-dev"),
+    system("COpenSSL", "openssl", "libssl-dev"),
+    system("CLibcurl", "libcurl", "libcurl4-openssl-dev"),
+    system("CLibwebsockets", "libwebsockets", "libwebsockets-dev"),
+    system("CLibyaml", "yaml-0.1", "libyaml-dev"),
+    system("CSQLite", "sqlite3", "libsqlite3-dev"),
+    system("CQRencode", "libqrencode", "libqrencode-dev"),
+    // 1
+    library("Base", log),
+    library("Crypto", "COpenSSL", "Base"),
+    library("EventLoop", "CLibuv", "Base"),
+    library("Limits", "Base"),
+    // 2
+    library("SSHWire", "Crypto", "Base"),
+    library("Backend", "Base"),
+    library("HTTPClient", "CLibcurl", "EventLoop", "Base"),
+    // 3
+    library("SSHEngine", "SSHWire", "Crypto", "Base"),
+    library("ClusterModel", "SSHWire", "Crypto", "Base"),
+    library("SQLiteBackend", "CSQLite", "Backend", "Base"),
+    // 4
+    library("SSHNet", "SSHEngine", "SSHWire", "EventLoop", "Limits", "Crypto", "Base", log),
+    library("HTTPServer", "CLibwebsockets", "EventLoop", "Crypto", "Base", log),
+    library("Config", "CLibyaml", "ClusterModel", "Base"),
+    // 5
+    library("AuthAPI", "ClusterModel", "HTTPClient", "EventLoop", "SSHWire", "Crypto", "Base", log),
+    // 6
+    library(
+        "AuthService", "AuthAPI", "Backend", "ClusterModel", "Crypto", "EventLoop", "HTTPClient", "HTTPServer", "Limits", "SSHWire",
+        "Base", log),
+    library(
+        "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", log),
+    library("NodeService", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", log),
+    library(
+        "ClientKit", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "CQRencode", "Base", log),
+    // 7
+    library(
+        "ProxyService", "SSHNet", "SSHEngine", "SSHWire", "HTTPServer", "ReverseTunnel", "AuthAPI", "ClusterModel", "EventLoop",
+        "Crypto", "Limits", "Base", log),
+    // 8
+    program(
+        "teleport", "AuthService", "ProxyService", "NodeService", "ReverseTunnel", "SQLiteBackend", "AuthAPI", "Backend", "Config",
+        "SSHNet", "SSHEngine", "SSHWire", "HTTPClient", "HTTPServer", "EventLoop", "Crypto", "ClusterModel", "Limits", "Base", log, arguments),
+    program(
+        "tctl", "ClientKit", "AuthAPI", "Config", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", log, arguments),
+    program("tsh", "ClientKit", "AuthAPI", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", log, arguments),
+]
+
+targets += [
+    tests("BaseTests", "Base"),
+]
+
+let package = Package(
+    name: "teleport",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: targets
+)
