@@ -84,7 +84,9 @@ var targets: [Target] = [
 ]
 
 targets += [
-    tests("BaseTests", "Base"),
+    tests("BaseTests", "Base", log),
+    tests("ReverseTunnelTests", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base"),
+    tests("ProxyServiceTests", "ProxyService", "ReverseTunnel", "SSHNet", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base"),
 ]
 
 let package = Package(

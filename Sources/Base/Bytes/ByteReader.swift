@@ -140,12 +140,3 @@ package struct ByteReader: ~Escapable {
         guard remaining == 0 else { throw .trailingBytes(remaining) }
     }
 }
-
-extension Array where Element == UInt8 {
-    /// A copy of borrowed bytes.
-    package init(copying span: Span<UInt8>) {
-        self.init(capacity: span.count) { output in
-            for index in span.indices { output.append(span[index]) }
-        }
-    }
-}

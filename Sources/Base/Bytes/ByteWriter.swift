@@ -31,7 +31,7 @@ package struct ByteWriter: ~Copyable {
     }
 
     package mutating func writeRaw(_ raw: Span<UInt8>) {
-        for index in raw.indices { bytes.append(raw[index]) }
+        bytes.append(copying: raw)
     }
 
     /// A `string`.
