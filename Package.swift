@@ -45,7 +45,7 @@ var targets: [Target] = [
     // 1
     library("Base", log),
     library("Crypto", "COpenSSL", "Base"),
-    library("EventLoop", "CLibuv", "Base"),
+    library("EventLoop", "CLibuv", "Base", log),
     library("Limits", "Base"),
     // 2
     library("SSHWire", "Crypto", "Base"),
@@ -85,6 +85,7 @@ var targets: [Target] = [
 
 targets += [
     tests("BaseTests", "Base", log),
+    tests("TidyTests"),
     tests("ReverseTunnelTests", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base"),
     tests("ProxyServiceTests", "ProxyService", "ReverseTunnel", "SSHNet", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base"),
 ]

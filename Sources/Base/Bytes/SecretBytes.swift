@@ -12,7 +12,9 @@ package final class SecretBytes: Sendable, CustomStringConvertible {
         }
     }
 
-    package func withBytes<Result: Sendable, Failure: Error>(_ body: (borrowing [UInt8]) throws(Failure) -> Result) throws(Failure) -> Result {
+    package func withBytes<Result: Sendable, Failure: Error>(_ body: (borrowing [UInt8]) throws(Failure) -> Result) throws(Failure)
+        -> Result
+    {
         try storage.withLock { (bytes) throws(Failure) -> Result in try body(bytes) }
     }
 

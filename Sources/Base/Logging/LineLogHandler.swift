@@ -82,7 +82,9 @@ package struct LineLogHandler: LogHandler {
         case .stringConvertible(let convertible): flat.append((key, LogText.truncated(convertible.description)))
         case .dictionary(let dictionary):
             guard depth < depthMax else { return flat.append((key, "…")) }
-            for (name, inner) in dictionary.sorted(by: { $0.key < $1.key }) { flatten("\(key).\(name)", inner, depth: depth + 1, into: &flat) }
+            for (name, inner) in dictionary.sorted(by: { $0.key < $1.key }) {
+                flatten("\(key).\(name)", inner, depth: depth + 1, into: &flat)
+            }
         case .array(let values):
             guard depth < depthMax else { return flat.append((key, "…")) }
             for (index, inner) in values.enumerated() { flatten("\(key).\(index)", inner, depth: depth + 1, into: &flat) }

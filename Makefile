@@ -1,0 +1,56 @@
+# `make help` lists what there is to do. `make demo` and `make test` see to everything they need.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+SWIFT_BIN := $(dir $(shell command -v swift))
+PREFIX ?= /usr/local
+PROGRAMS := teleport tctl tsh
+SOURCES := Sources Tests Package.swift
+.PHONY: help deps build demo test lint format tidy bench fuzz coverage asan tsan install clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+deps: ## Install the Debian packages that are missing
+	@scripts/deps
+
+build: deps ## Leave teleport, tctl and tsh in .build/release
+	swift build -c release --static-swift-stdlib
+
+demo: build ## Two sites, a tunnel, and commands through it; KEEP=1 leaves them running
+	KEEP=$(KEEP) scripts/demo
+
+test: deps build ## Every test; FILTER=Name runs some
+	swift test --disable-xctest $(if $(FILTER),--filter $(FILTER))
+
+lint: ## Format and style rules of the formatter
+	swift format lint --strict --parallel --recursive $(SOURCES)
+
+format: ## Rewrite files to the format
+	swift format --in-place --parallel --recursive $(SOURCES)
+
+tidy: deps ## The rules of the house: layers and banned constructs
+	swift test --disable-xctest --filter TidyTests
+
+bench: build ## Figures of the data path, OpenSSH beside them
+	.build/release/Benchmarks $(ARGS)
+
+fuzz: deps ## TARGET=packet-reader FOR=60 (seconds); no TARGET lists them
+	FUZZ=1 swift build -c release --scratch-path .build-fuzz -Xswiftc -use-ld=lld --product Fuzz
+	SWIFT_BACKTRACE=enable=no .build-fuzz/release/Fuzz $(if $(TARGET),$(TARGET) -max_total_time=$(or $(FOR),60))
+
+coverage: deps build ## Line coverage of Sources, a line a file
+	swift test --disable-xctest --enable-code-coverage >/dev/null
+	$(SWIFT_BIN)llvm-cov report .build/debug/*.xctest -instr-profile .build/debug/codecov/default.profdata Sources
+
+asan: deps build ## Tests under AddressSanitizer and LeakSanitizer
+	swift test --disable-xctest --sanitize address --scratch-path .build-asan $(if $(FILTER),--filter $(FILTER))
+
+tsan: deps build ## Tests under ThreadSanitizer
+	swift test --disable-xctest --sanitize thread --scratch-path .build-tsan $(if $(FILTER),--filter $(FILTER))
+
+install: build ## Copy the programs to PREFIX/bin (DESTDIR is honoured)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(PROGRAMS:%=.build/release/%) $(DESTDIR)$(PREFIX)/bin
+
+clean: ## Remove everything that was built
+	rm -rf .build .build-fuzz .build-asan .build-tsan

@@ -1,0 +1,133 @@
+import Testing
+
+/// A construct that this code does without, and what stands in its place.
+struct BannedConstruct: Sendable, CustomTestStringConvertible {
+    enum Scope: Sendable {
+        case everywhere, sources, tests, pure
+    }
+
+    let name: String
+    let instead: String
+    let pattern: String
+    var scope = Scope.everywhere
+    /// Paths in which it is allowed.
+    var except: Set<String> = []
+    /// Whether comments are searched too.
+    var inComments = false
+
+    var testDescription: String { name }
+
+    func applies(to file: SourceFile) -> Bool {
+        if except.contains(file.path) || file.target == "TidyTests" { return false }
+        let isSource = file.path.hasPrefix("Sources/")
+        switch scope {
+        case .everywhere: return true
+        case .sources: return isSource
+        case .tests: return !isSource
+        case .pure: return isSource && pureTargets.contains(file.target)
+        }
+    }
+}
+
+@Suite("Banned constructs")
+struct BannedConstructsTests {
+    static let constructs = [
+        BannedConstruct(name: "try!", instead: "throw", pattern: #"\btry!"#),
+        BannedConstruct(name: "as!", instead: "as? and say what is wrong", pattern: #"\bas!"#),
+        BannedConstruct(name: "forced unwrapping", instead: "guard let, or #require in a test", pattern: #"[\w)\]}"]!(?!=)"#),
+        BannedConstruct(name: "an empty catch", instead: "handle or pass on what went wrong", pattern: #"\bcatch\s*\{\s*\}"#),
+        BannedConstruct(
+            name: "a bare Task", instead: "loop.spawn", pattern: #"\bTask\s*(<[^>]*>)?\s*(\{|\(|\.detached\b|\.immediate\b)"#,
+            except: ["Sources/EventLoop/Loop/EventLoop.swift"]),
+        BannedConstruct(name: "nonisolated(unsafe)", instead: "Lock", pattern: #"nonisolated\(unsafe\)"#),
+        BannedConstruct(name: "Foundation", instead: "FoundationEssentials", pattern: #"\bimport Foundation\b"#),
+        BannedConstruct(name: "Synchronization.Mutex", instead: "Lock", pattern: #"\bMutex\s*[<(]"#),
+        BannedConstruct(name: "another event loop", instead: "EventLoop", pattern: #"\bimport (Dispatch|NIO\w*)\b"#),
+        BannedConstruct(
+            name: "a clock of its own", instead: "an injected Clock or a time argument",
+            pattern: #"\bDate\(\)|\b(Date|ContinuousClock|SuspendingClock)(\(\))?\.now\b|\bclock_gettime\b|\bgettimeofday\b"#,
+            scope: .sources,
+            except: ["Sources/EventLoop/Loop/SystemClock.swift"]),
+        BannedConstruct(
+            name: "a system random source", instead: "an injected Randomness",
+            pattern: #"\.random\(|\.randomElement\(|\.shuffled\(\)|SystemRandomNumberGenerator|\bgetrandom\b"#, scope: .sources),
+        BannedConstruct(
+            name: "a global variable", instead: "what init is given",
+            pattern: #"(?m)^(?:(?:package|internal|private|fileprivate) )?var \w+\b[^{\n]*(?:=|$)"#, scope: .sources),
+        BannedConstruct(
+            name: "a static variable", instead: "what init is given", pattern: #"\bstatic var \w+\b[^{\n]*="#, scope: .sources),
+        BannedConstruct(
+            name: "wider access than package", instead: "package",
+            pattern:
+                #"(?m)^\s*(?:final )?(?:public|open) (?:final |static )?(?:class|struct|enum|protocol|actor|func|var|let|init|extension|typealias)\b"#,
+            scope: .sources),
+        BannedConstruct(
+            name: "a note of unfinished work", instead: "finished work", pattern: #"\b(TODO|FIXME|XXX|HACK)\b"#, inComments: true),
+        BannedConstruct(
+            name: "an unwritten body", instead: "the body", pattern: #"(?i)(preconditionFailure|fatalError)\(\s*"not (yet|implemented)"#,
+            inComments: true),
+        BannedConstruct(
+            name: "a sleep in a test", instead: "a moved clock, or what is waited for", pattern: #"\b(u|nano)?sleep\("#, scope: .tests),
+        BannedConstruct(
+            name: "async in a pure target", instead: "bytes and events", pattern: #"\b(async|await|Task|actor)\b"#, scope: .pure),
+    ]
+
+    static let files: [SourceFile] = {
+        let read = try? SourceFile.all(in: "Sources") + SourceFile.all(in: "Tests")
+        precondition(read?.isEmpty == false, "no source files below \(SourceFile.root)")
+        return read ?? []
+    }()
+
+    @Test(arguments: constructs)
+    func `is nowhere`(construct: BannedConstruct) throws {
+        let pattern = try Regex(construct.pattern)
+        for file in Self.files where construct.applies(to: file) {
+            if construct.scope == .pure, pureTargetsWithAsync.contains(file.target) { continue }
+            let text = construct.inComments ? file.text : file.code
+            guard let match = text.firstMatch(of: pattern) else { continue }
+            let line = text[..<match.range.lowerBound].count { $0 == "\n" } + 1
+            Issue.record("\(file.path):\(line) has \(construct.name) (\(text[match.range])); instead: \(construct.instead)")
+        }
+    }
+
+    @Test func `unsafe code stays with those who speak to C`() {
+        for file in Self.files where file.path.hasPrefix("Sources/") && !unsafeTargets.contains(file.target) {
+            if unsafeFiles.contains(file.pathInside) { continue }
+            #expect(!file.code.contains(/\bunsafe\b|\bUnsafe\w*Pointer\b/), "\(file.path) has unsafe code")
+        }
+    }
+
+    @Test func `unchecked Sendable is where a thread boundary is owned`() {
+        for file in Self.files where file.path.hasPrefix("Sources/") && file.code.contains(/@unchecked\s+Sendable/) {
+            #expect(uncheckedSendableFiles.contains(file.pathInside), "\(file.path) has @unchecked Sendable")
+        }
+    }
+
+    @Test func `no file or folder has a space in its name`() throws {
+        for folder in ["Sources", "Tests"] {
+            for path in try SourceFile.paths(in: folder) { #expect(!path.contains(" "), "\(path)") }
+        }
+    }
+
+    @Test func `every type that others use says what it is`() {
+        let declaration = /^package (?:final |indirect )*(?:class|struct|enum|protocol|actor) (\w+)/
+        for file in Self.files where file.path.hasPrefix("Sources/") {
+            let lines = file.text.split(separator: "\n", omittingEmptySubsequences: false)
+            for (index, line) in lines.enumerated() {
+                guard let match = line.firstMatch(of: declaration) else { continue }
+                let above = lines[..<index].last { !$0.hasPrefix("@") }
+                #expect(above?.hasPrefix("///") == true, "\(file.path):\(index + 1): \(match.1) has no doc comment")
+            }
+        }
+    }
+
+    @Test func `comments and strings are no code`() {
+        let text = """
+            let a = "try!" // try!
+            /* x! /* y! */ z! */ let b = #"c!"# + "\\(d["!"])"
+            """
+        let code = SourceFile.withoutCommentsAndStrings(text)
+        #expect(!code.contains("!"))
+        #expect(code.contains("let a = \"\"") && code.contains("let b = \"\" + \"\""))
+    }
+}

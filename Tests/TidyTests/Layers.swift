@@ -1,0 +1,104 @@
+/// The layers of the house, lowest first. A target imports targets of lower layers only; `Base` is under all.
+let layers: [[String]] = [
+    ["Base"],
+    ["Crypto", "EventLoop", "Limits"],
+    ["SSHWire", "Backend", "HTTPClient"],
+    ["SSHEngine", "ClusterModel", "SQLiteBackend"],
+    ["SSHNet", "HTTPServer", "Config"],
+    ["AuthAPI"],
+    ["AuthService", "ReverseTunnel", "NodeService", "ClientKit"],
+    ["ProxyService"],
+    ["teleport", "tctl", "tsh"],
+]
+
+/// What each target may import, beside the standard library and the system modules below.
+let allowedImports: [String: Set<String>] = [
+    "Base": ["Logging"],
+    "Crypto": ["COpenSSL", "Base"],
+    "EventLoop": ["CLibuv", "Base", "Logging"],
+    "Limits": ["Base"],
+    "SSHWire": ["Crypto", "Base"],
+    "Backend": ["Base"],
+    "HTTPClient": ["CLibcurl", "EventLoop", "Base"],
+    "SSHEngine": ["SSHWire", "Crypto", "Base"],
+    "ClusterModel": ["SSHWire", "Crypto", "Base"],
+    "SQLiteBackend": ["CSQLite", "Backend", "Base"],
+    "SSHNet": ["SSHEngine", "SSHWire", "EventLoop", "Limits", "Crypto", "Base", "Logging"],
+    "HTTPServer": ["CLibwebsockets", "EventLoop", "Crypto", "Base", "Logging"],
+    "Config": ["CLibyaml", "ClusterModel", "Base"],
+    "AuthAPI": ["ClusterModel", "HTTPClient", "EventLoop", "SSHWire", "Crypto", "Base", "Logging"],
+    "AuthService": [
+        "AuthAPI", "Backend", "ClusterModel", "Crypto", "EventLoop", "HTTPClient", "HTTPServer", "Limits", "SSHWire", "Base", "Logging",
+    ],
+    "ReverseTunnel": [
+        "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", "Logging",
+    ],
+    "NodeService": [
+        "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", "Logging",
+    ],
+    "ClientKit": [
+        "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "CQRencode", "Base", "Logging",
+    ],
+    "ProxyService": [
+        "SSHNet", "SSHEngine", "SSHWire", "HTTPServer", "ReverseTunnel", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits",
+        "Base", "Logging",
+    ],
+    "teleport": [
+        "AuthService", "ProxyService", "NodeService", "ReverseTunnel", "SQLiteBackend", "AuthAPI", "Backend", "Config", "SSHNet",
+        "SSHEngine", "SSHWire", "HTTPClient", "HTTPServer", "EventLoop", "Crypto", "ClusterModel", "Limits", "Base", "Logging",
+        "ArgumentParser",
+    ],
+    "tctl": [
+        "ClientKit", "AuthAPI", "Config", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", "Logging",
+        "ArgumentParser",
+    ],
+    "tsh": [
+        "ClientKit", "AuthAPI", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", "Logging", "ArgumentParser",
+    ],
+]
+
+/// The one importer of each C library; no C type leaves it, so the import is `internal`.
+let libraryImporters: [String: String] = [
+    "CLibuv": "EventLoop",
+    "COpenSSL": "Crypto",
+    "CLibcurl": "HTTPClient",
+    "CLibwebsockets": "HTTPServer",
+    "CLibyaml": "Config",
+    "CSQLite": "SQLiteBackend",
+    "CQRencode": "ClientKit",
+]
+
+/// Where system calls have to be.
+let systemImporters: Set<String> = [
+    "EventLoop", "Crypto", "NodeService", "ClientKit", "HTTPServer", "HTTPClient", "SQLiteBackend", "teleport", "tctl", "tsh",
+]
+
+/// The files of other targets that make a system call.
+let systemImporterFiles: Set<String> = ["Base/Locking/Lock.swift", "Base/Logging/LogDestination.swift"]
+
+/// Targets that code JSON or dates; nothing else loads FoundationEssentials.
+let essentialsImporters: Set<String> = [
+    "Backend", "ClusterModel", "AuthAPI", "AuthService", "ReverseTunnel", "ProxyService", "ClientKit", "teleport", "tctl", "tsh",
+]
+
+/// Targets with no loop, socket, file or clock of their own.
+let pureTargets: Set<String> = ["Base", "Limits", "SSHWire", "Backend", "SSHEngine", "ClusterModel"]
+
+/// The store protocol is `async`; nothing else in a pure target is.
+let pureTargetsWithAsync: Set<String> = ["Backend"]
+
+/// Targets that may hold unsafe pointers: those that speak to C or to the system.
+let unsafeTargets: Set<String> = Set(libraryImporters.values).union(systemImporters)
+
+/// The files of other targets that may.
+let unsafeFiles: Set<String> = [
+    "Base/Bytes/Array+Span.swift", "Base/Locking/Lock.swift", "Base/Logging/LogDestination.swift",
+]
+
+/// The files that own a thread boundary.
+let uncheckedSendableFiles: Set<String> = [
+    "Base/Locking/Lock.swift", "EventLoop/Loop/LoopExecutor.swift",
+]
+
+/// The files that use atomics; `Synchronization.Mutex` is used nowhere (see ``Lock``).
+let atomicFiles: Set<String> = ["EventLoop/Loop/LoopExecutor.swift"]
