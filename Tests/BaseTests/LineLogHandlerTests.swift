@@ -35,7 +35,8 @@ struct LineLogHandlerTests {
     func `line ends, escapes and direction marks of a stranger stay within one line`(format: LineLogHandler.Format) {
         let text = lines(format) { $0.info("login", metadata: ["user": "a\r\nb\u{1b}[2J\u{0}\u{9b}\u{202e}\u{2028}c", "k\ney": "v"]) }
         #expect(text.unicodeScalars.filter { $0 == "\n" }.count == 1 && text.unicodeScalars.last == "\n")
-        #expect(!text.unicodeScalars.dropLast().contains { $0.value < 0x20 || $0.value == 0x9b || $0.value == 0x202e || $0.value == 0x2028 })
+        #expect(
+            !text.unicodeScalars.dropLast().contains { $0.value < 0x20 || $0.value == 0x9b || $0.value == 0x202e || $0.value == 0x2028 })
         #expect(text.contains("[2J"))
     }
 
