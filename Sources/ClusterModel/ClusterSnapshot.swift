@@ -1,0 +1,192 @@
+package import Base
+
+/// What the auth server tells the other services of the cluster at one moment. It holds nothing secret.
+package struct ClusterState: Codable, Equatable, Sendable {
+    /// Grows with every change.
+    package var revision: Int64
+    package var clusterName: String
+    package var authorities: [CertificateAuthority]
+    package var roles: [Role]
+    package var nodes: [Node]
+    package var proxies: [ProxyRecord]
+    package var authServers: [ProxyRecord]
+    package var trustedClusters: [TrustedCluster]
+    package var remoteClusters: [RemoteCluster]
+    package var reverseTunnels: [ReverseTunnelRecord]
+
+    package init(
+        revision: Int64 = 0, clusterName: String, authorities: [CertificateAuthority] = [], roles: [Role] = [], nodes: [Node] = [],
+        proxies: [ProxyRecord] = [], authServers: [ProxyRecord] = [], trustedClusters: [TrustedCluster] = [],
+        remoteClusters: [RemoteCluster] = [], reverseTunnels: [ReverseTunnelRecord] = []
+    ) {
+        self.revision = revision
+        self.clusterName = clusterName
+        self.authorities = authorities
+        self.roles = roles
+        self.nodes = nodes
+        self.proxies = proxies
+        self.authServers = authServers
+        self.trustedClusters = trustedClusters
+        self.remoteClusters = remoteClusters
+        self.reverseTunnels = reverseTunnels
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case revision
+        case clusterName = "cluster_name"
+        case authorities, roles, nodes, proxies
+        case authServers = "auth_servers"
+        case trustedClusters = "trusted_clusters"
+        case remoteClusters = "remote_clusters"
+        case reverseTunnels = "reverse_tunnels"
+    }
+}
+
+/// Keys that may sign certificates of one kind, each good for one cluster's name.
+package struct AuthorityKeys: Hashable, Sendable {
+    package let cluster: String
+    /// RFC 4251 §5 blobs of plain keys.
+    package let keys: [[UInt8]]
+    /// `ssh-ed25519 AAAA…` lines of the same.
+    package let lines: [String]
+    /// What the cluster's roles are worth here; nil for this cluster's own authority.
+    package let roleMap: RoleMap?
+}
+
+/// A ``ClusterState`` with its indexes: built once, then shared and read by every loop without a lock.
+package final class ClusterSnapshot: Sendable {
+    package let state: ClusterState
+    package let roles: [String: Role]
+    /// Own user authority first, then those of enabled root clusters. Never a leaf's.
+    package let userAuthorities: [AuthorityKeys]
+    /// Own host authority first, then roots' (for their tunnel servers) and leaves' (for their agents and nodes).
+    package let hostAuthorities: [AuthorityKeys]
+    /// Clusters that this one dials.
+    package let rootClusters: Set<String>
+    /// Clusters that dial this one.
+    package let leafClusters: Set<String>
+    /// PEM of this cluster's TLS authority.
+    package let tlsAuthorities: [String]
+
+    private let nodesByUUID: [String: Node]
+    private let nodesByHostname: [String: [Node]]
+    private let nodesByHost: [String: [Node]]
+
+    package init(_ state: ClusterState) {
+        self.state = state
+        let own = state.clusterName
+        roles = Dictionary(state.roles.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+
+        let disabled = Set(state.trustedClusters.filter { !$0.enabled }.map(\.name))
+        let foreign = state.authorities.filter { $0.cluster != own && !disabled.contains($0.cluster) }
+        var roots = Set(foreign.filter { $0.type == .user }.map(\.cluster))
+        roots.formUnion(state.reverseTunnels.map(\.cluster))
+        roots.formUnion(state.trustedClusters.map(\.name))
+        roots.subtract(disabled)
+        roots.subtract(state.remoteClusters.map(\.name))
+        roots.remove(own)
+        rootClusters = roots
+        leafClusters = Set(foreign.filter { $0.type == .host }.map(\.cluster)).subtracting(roots)
+
+        func keys(_ authority: CertificateAuthority) -> AuthorityKeys {
+            AuthorityKeys(
+                cluster: authority.cluster, keys: authority.keyBlobs, lines: authority.publicKeys,
+                roleMap: authority.cluster == own ? nil : authority.roleMap)
+        }
+        let ownAuthorities = state.authorities.filter { $0.cluster == own }
+        userAuthorities =
+            ownAuthorities.filter { $0.type == .user }.map(keys) + foreign.filter { $0.type == .user && roots.contains($0.cluster) }.map(keys)
+        hostAuthorities = ownAuthorities.filter { $0.type == .host }.map(keys) + foreign.filter { $0.type == .host }.map(keys)
+        tlsAuthorities = ownAuthorities.filter { $0.type == .tls }.flatMap(\.tlsCertificates)
+
+        nodesByUUID = Dictionary(state.nodes.map { ($0.uuid, $0) }, uniquingKeysWith: { first, _ in first })
+        nodesByHostname = Dictionary(grouping: state.nodes, by: { $0.hostname.lowercased() })
+        nodesByHost = Dictionary(grouping: state.nodes, by: { (try? HostAndPort($0.addr).host.lowercased()) ?? "" })
+    }
+
+    package var clusterName: String { state.clusterName }
+    package var revision: Int64 { state.revision }
+
+    /// Where this cluster's agents dial: the tunnels of enabled root clusters.
+    package var reverseTunnels: [ReverseTunnelRecord] {
+        state.reverseTunnels.filter { rootClusters.contains($0.cluster) }
+    }
+
+    /// The host authority of one cluster alone: what a tunnel's other end, or a node of that cluster, must be signed by.
+    package func hostAuthorities(of cluster: String) -> [AuthorityKeys] {
+        hostAuthorities.filter { $0.cluster == cluster }
+    }
+
+    // MARK: Users
+
+    /// Whom a certificate speaks for here.
+    ///
+    /// - Parameter authority: the one of ``userAuthorities`` whose key signed the certificate.
+    /// - Parameter authorityExtension: the certificate's `x-teleport-authority`, if it has one.
+    /// - Parameter rolesExtension: the certificate's `teleport-roles`, if it has one.
+    package func identity(
+        keyID: String, principals: [String], rolesExtension: String?, authorityExtension: String?, signedBy authority: AuthorityKeys
+    ) throws(TeleportError) -> AccessIdentity {
+        guard authorityExtension ?? authority.cluster == authority.cluster else {
+            throw .accessDenied("the certificate names a cluster other than its authority's, \(authority.cluster)")
+        }
+        try Names.checkUser(keyID)
+        let claimed = try rolesExtension.map { text throws(TeleportError) in try CertificateNames.parseRoles(text) } ?? []
+        let roles = authority.roleMap?.map(claimed) ?? claimed
+        guard !roles.isEmpty else {
+            throw .accessDenied(
+                authority.roleMap == nil
+                    ? "the certificate of \(keyID) has no roles"
+                    : "no role of \(keyID) of cluster \(authority.cluster) is mapped to a role of \(clusterName)")
+        }
+        return AccessIdentity(cluster: authority.cluster, name: keyID, roles: roles, logins: principals)
+    }
+
+    /// Whether `identity` may be `login` on a node with these labels.
+    package func decide(_ identity: AccessIdentity, login: String, labels: Labels) -> AccessDecision {
+        do {
+            return try RoleSet(names: identity.roles, known: roles).decide(login: login, own: identity.logins, labels: labels)
+        } catch {
+            return .denied(reason: error.message)
+        }
+    }
+
+    /// The nodes that `identity` may log in to in some way.
+    package func visibleNodes(to identity: AccessIdentity) -> [Node] {
+        guard let roles = try? RoleSet(names: identity.roles, known: roles) else { return [] }
+        return state.nodes.filter { roles.mayList(labels: $0.labels) }
+    }
+
+    // MARK: Nodes
+
+    package func node(uuid: String) -> Node? { nodesByUUID[uuid] }
+
+    /// The one node that `host` names: a UUID, a host name (`db1` or `db1.CLUSTER`, in any case) or the host of its address.
+    ///
+    /// - Parameter port: 0 for any that the node has.
+    /// - Throws: `NotFound`; `BadParameter` naming both UUIDs where more than one fits.
+    package func node(host: String, port: UInt16 = 0) throws(TeleportError) -> Node {
+        let wanted = host.lowercased()
+        let bare = wanted.hasSuffix(".\(clusterName)") ? String(wanted.dropLast(clusterName.utf8.count + 1)) : wanted
+        var found: [Node] = []
+        for name in bare == wanted ? [wanted] : [wanted, bare] where found.isEmpty {
+            found = nodesByUUID[name].map { [$0] } ?? nodesByHostname[name] ?? (name.isEmpty ? nil : nodesByHost[name]) ?? []
+        }
+        guard !found.isEmpty else { throw .notFound("no node \(Names.quoted(host)) in cluster \(clusterName)") }
+        let fitting = port == 0 ? found : found.filter { $0.addr.isEmpty || (try? HostAndPort($0.addr).port) == port }
+        guard let node = fitting.first else {
+            let ports = found.map(\.addr).sorted().joined(separator: ", ")
+            throw .notFound("node \(Names.quoted(host)) of cluster \(clusterName) has no port \(port); it listens on \(ports)")
+        }
+        guard fitting.count == 1 else {
+            let uuids = fitting.map(\.uuid).sorted().joined(separator: " and ")
+            throw .badParameter("\(fitting.count) nodes of cluster \(clusterName) bear the name \(Names.quoted(host)): use a UUID: \(uuids)")
+        }
+        return node
+    }
+
+    /// Every node with all of these labels.
+    package func nodes(matching selector: LabelSelector) -> [Node] {
+        state.nodes.filter { selector.matches($0.labels) }
+    }
+}
