@@ -85,6 +85,8 @@ var targets: [Target] = [
 
 targets += [
     tests("BaseTests", "Base", log),
+    tests("StoreContractTests", "SQLiteBackend", "Backend", "Base"),
+    tests("ConfigTests", "Config", "ClusterModel", "Base"),
     tests("TidyTests"),
     tests("ReverseTunnelTests", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base"),
     tests("ProxyServiceTests", "ProxyService", "ReverseTunnel", "SSHNet", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base"),

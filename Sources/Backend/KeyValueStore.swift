@@ -66,7 +66,8 @@ package protocol KeyValueStore: Sendable {
 
     /// The events under `prefix` after `revision`, and those to come.
     ///
-    /// - Parameter revision: nil begins with the next write.
+    /// - Parameter revision: nil begins with the next write; one that this store has not reached yet, as after a backup was put back, is
+    ///   refused as ``StoreError/compacted(asked:oldest:)``.
     func watch(_ prefix: StoreKey, after revision: Revision?) async throws(TeleportError) -> StoreWatch
 
     /// Deletes what has expired; a store also does so by itself every few seconds.

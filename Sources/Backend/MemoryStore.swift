@@ -59,7 +59,11 @@ package final class MemoryStore: KeyValueStore {
     }
 
     package func watch(_ prefix: StoreKey, after revision: Revision?) async throws(TeleportError) -> StoreWatch {
-        let start = try open { state, _ in revision ?? state.revision }
+        let start = try open { (state, _) throws(StoreError) in
+            let start = revision ?? state.revision
+            guard start <= state.revision else { throw .compacted(asked: start, oldest: state.oldest) }
+            return start
+        }
         return StoreWatch(after: start, signal: signal) { [self] (after, countMax) throws(TeleportError) in
             try history(under: prefix, after: after, countMax: countMax)
         }

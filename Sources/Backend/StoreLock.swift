@@ -4,8 +4,6 @@ package import Base
 package struct StoreLock: Equatable, Sendable {
     package let key: StoreKey
     package let revision: Revision
-    /// The holder must be done, or have renewed, before this second.
-    package let expires: UnixTime?
 }
 
 extension KeyValueStore {
@@ -17,8 +15,7 @@ extension KeyValueStore {
     package func acquireLock(_ name: String, ttl: Duration) async throws(TeleportError) -> StoreLock {
         let key = try Self.locks.appending(name)
         do throws(TeleportError) {
-            let revision = try await create(key, [], ttl: ttl)
-            return StoreLock(key: key, revision: revision, expires: try await get(key)?.expires)
+            return StoreLock(key: key, revision: try await create(key, [], ttl: ttl))
         } catch {
             guard error.kind == .alreadyExists else { throw error }
             throw TeleportError(.locked(key))
@@ -29,8 +26,7 @@ extension KeyValueStore {
     ///
     /// - Throws: `CompareFailed` where it has ended in the meantime.
     package func renewLock(_ lock: StoreLock, ttl: Duration) async throws(TeleportError) -> StoreLock {
-        let revision = try await compareAndSwap(lock.key, expected: lock.revision, [], ttl: ttl)
-        return StoreLock(key: lock.key, revision: revision, expires: try await get(lock.key)?.expires)
+        StoreLock(key: lock.key, revision: try await compareAndSwap(lock.key, expected: lock.revision, [], ttl: ttl))
     }
 
     /// - Throws: `CompareFailed` where it has ended in the meantime, whoever has it then keeps it.
