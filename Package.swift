@@ -50,6 +50,7 @@ var targets: [Target] = [
     // 2
     library("SSHWire", "Crypto", "Base"),
     library("Backend", "Base"),
+    library("Programs", "EventLoop", "Base", arguments),
     library("HTTPClient", "CLibcurl", "EventLoop", "Base"),
     // 3
     library("SSHEngine", "SSHWire", "Crypto", "Base"),
@@ -76,11 +77,11 @@ var targets: [Target] = [
         "Crypto", "Limits", "Base", log),
     // 8
     program(
-        "teleport", "AuthService", "ProxyService", "NodeService", "ReverseTunnel", "SQLiteBackend", "AuthAPI", "Backend", "Config",
+        "teleport", "Programs", "AuthService", "ProxyService", "NodeService", "ReverseTunnel", "SQLiteBackend", "AuthAPI", "Backend", "Config",
         "SSHNet", "SSHEngine", "SSHWire", "HTTPClient", "HTTPServer", "EventLoop", "Crypto", "ClusterModel", "Limits", "Base", log, arguments),
     program(
-        "tctl", "ClientKit", "AuthAPI", "Config", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", log, arguments),
-    program("tsh", "ClientKit", "AuthAPI", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", log, arguments),
+        "tctl", "Programs", "ClientKit", "AuthAPI", "Config", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", log, arguments),
+    program("tsh", "Programs", "ClientKit", "AuthAPI", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", log, arguments),
 ]
 
 targets += [

@@ -1,1 +1,46 @@
+#ifndef CLIBUV_SHIM_H
+#define CLIBUV_SHIM_H
+
 #include <uv.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <sys/ioctl.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+// Declared by the system under _GNU_SOURCE only, which the Swift module of Glibc is built without.
+extern int pthread_setname_np(pthread_t thread, const char *name);
+extern int pipe2(int ends[2], int flags);
+extern int accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);
+extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *actions, const char *path);
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int lowest);
+extern int ptsname_r(int descriptor, char *name, size_t size);
+extern int setresgid(gid_t real, gid_t effective, gid_t saved);
+extern int setresuid(uid_t real, uid_t effective, uid_t saved);
+extern int posix_openpt(int flags);
+extern int grantpt(int descriptor);
+extern int unlockpt(int descriptor);
+#define SHIM_SPAWN_SETSID 0x80
+
+// fcntl and ioctl are variadic, which Swift does not import.
+static inline int shim_duplicate_above(int descriptor, int lowest) { return fcntl(descriptor, F_DUPFD_CLOEXEC, lowest); }
+static inline int shim_set_terminal_size(int descriptor, const struct winsize *size) { return ioctl(descriptor, TIOCSWINSZ, size); }
+static inline int shim_get_terminal_size(int descriptor, struct winsize *size) { return ioctl(descriptor, TIOCGWINSZ, size); }
+static inline int shim_set_controlling_terminal(int descriptor) { return ioctl(descriptor, TIOCSCTTY, 0); }
+
+// Swift shows c_cc as a tuple, which cannot be indexed.
+static inline cc_t shim_get_control_character(const struct termios *modes, int index) { return modes->c_cc[index]; }
+static inline void shim_set_control_character(struct termios *modes, int index, cc_t value) { modes->c_cc[index] = value; }
+
+// The wait macros are not imported.
+static inline int shim_exited(int status) { return WIFEXITED(status); }
+static inline int shim_exit_status(int status) { return WEXITSTATUS(status); }
+static inline int shim_term_signal(int status) { return WTERMSIG(status); }
+static inline int shim_core_dumped(int status) { return WCOREDUMP(status) ? 1 : 0; }
+
+#endif

@@ -1,0 +1,98 @@
+package import Base
+internal import CLibuv
+internal import Glibc
+
+/// An account of this machine.
+package struct UserAccount: Equatable, Sendable {
+    package let name: String
+    package let identifier: UInt32
+    package let group: UInt32
+    /// All groups, the primary one among them.
+    package let groups: [UInt32]
+    package let home: String
+    package let shell: String
+}
+
+/// The system's list of accounts. The calls may ask a directory server: they belong on the worker pool.
+package enum UserAccounts {
+    /// More groups than that are not looked at; Linux itself allows 65,536.
+    private static let groupsMax = 65_536
+
+    package static func account(named name: String) throws(TeleportError) -> UserAccount? {
+        unsafe try find("the account \(name)") { entry, buffer, size, result in
+            unsafe getpwnam_r(name, entry, buffer, size, result)
+        }
+    }
+
+    package static func account(identifier: UInt32) throws(TeleportError) -> UserAccount? {
+        unsafe try find("the account \(identifier)") { entry, buffer, size, result in
+            unsafe getpwuid_r(identifier, entry, buffer, size, result)
+        }
+    }
+
+    /// Whom this process runs as.
+    package static var effectiveIdentifier: UInt32 { geteuid() }
+
+    package static func group(named name: String) throws(TeleportError) -> UInt32? {
+        var size = 1024
+        while true {
+            var entry = unsafe Glibc.group()
+            var result: UnsafeMutablePointer<Glibc.group>?
+            var buffer = [CChar](repeating: 0, count: size)
+            let code = unsafe getgrnam_r(name, &entry, &buffer, size, &result)
+            if code == ERANGE, size < 1 << 20 {
+                size *= 4
+                continue
+            }
+            guard code == 0 else { throw UVError.errno("looking up the group \(name)", code) }
+            return unsafe result == nil ? nil : entry.gr_gid
+        }
+    }
+
+    private static func find(
+        _ what: String,
+        _ body: (UnsafeMutablePointer<passwd>, UnsafeMutablePointer<CChar>, Int, UnsafeMutablePointer<UnsafeMutablePointer<passwd>?>) -> CInt
+    ) throws(TeleportError) -> UserAccount? {
+        var size = 1024
+        while true {
+            var entry = unsafe passwd()
+            var result: UnsafeMutablePointer<passwd>?
+            var buffer = [CChar](repeating: 0, count: size)
+            var account: UserAccount?
+            let code = unsafe buffer.withUnsafeMutableBufferPointer { memory -> CInt in
+                guard let base = memory.baseAddress else { return EINVAL }
+                let code = unsafe body(&entry, base, memory.count, &result)
+                if code == 0, unsafe result != nil { account = unsafe UserAccount(entry) }
+                return code
+            }
+            if code == ERANGE, size < 1 << 20 {
+                size *= 4
+                continue
+            }
+            // Some name services say "no such entry" so.
+            if [0, ENOENT, ESRCH].contains(code) { return account }
+            throw UVError.errno("looking up \(what)", code)
+        }
+    }
+
+    fileprivate static func groups(of name: String, primary: UInt32) -> [UInt32] {
+        var count: CInt = 64
+        while true {
+            var groups = [gid_t](repeating: 0, count: Int(count))
+            let room = count
+            if unsafe getgrouplist(name, primary, &groups, &count) >= 0 { return Array(groups.prefix(Int(count))) }
+            guard count > room, count <= groupsMax else { return [primary] }
+        }
+    }
+}
+
+extension UserAccount {
+    fileprivate init(_ entry: passwd) {
+        name = unsafe String(cString: entry.pw_name)
+        identifier = unsafe entry.pw_uid
+        group = unsafe entry.pw_gid
+        home = unsafe String(cString: entry.pw_dir)
+        shell = unsafe String(cString: entry.pw_shell)
+        groups = UserAccounts.groups(of: name, primary: group)
+    }
+}

@@ -1,0 +1,199 @@
+package import Base
+internal import CLibuv
+internal import Glibc
+internal import Logging
+
+/// What lives on an event loop's thread; whoever holds it is there.
+///
+/// One turn of the loop is: timers that are due, jobs and what was put off with ``atEndOfTurn(_:)``, then a wait for events and their callbacks.
+/// Everything bound to the loop is made with this: streams, timers, processes, watchers.
+@safe
+package final class Loop {
+    package unowned let eventLoop: EventLoop
+    let uv: UnsafeMutablePointer<uv_loop_t>
+    /// Libuv delivers every read before the next one begins, so one buffer serves all streams.
+    let receiveBuffer: UnsafeMutableBufferPointer<UInt8>
+
+    private let queue: LoopQueue
+    private let logger: Logger?
+    private let turnHandle: UnsafeMutablePointer<uv_prepare_t>
+    private var runJobs: () -> Bool = { false }
+    private var endOfTurn: [() -> Void] = []
+    private var handles: [ObjectIdentifier: LoopHandle] = [:]
+    private var completions: [UInt64: AnyObject] = [:]
+    private var sleeps: [UInt64: (LoopTimer, CheckedContinuation<Void, any Error>)] = [:]
+    private var lastIdentifier: UInt64 = 0
+    private lazy var timers = LoopTimers(on: self)
+
+    /// Large reads: one system call brings what a fast peer has sent since the last turn.
+    private static let receiveBufferBytes = 256 << 10
+    /// Jobs that keep making jobs yield to the sockets after so many rounds.
+    private static let roundsPerTurnMax = 16
+    /// A callback that takes longer holds up everybody else on the loop, and is logged.
+    private static let slowCallback: UInt64 = 50_000_000
+
+    init(eventLoop: EventLoop, queue: LoopQueue, logger: Logger?) {
+        self.eventLoop = eventLoop
+        self.queue = queue
+        self.logger = logger
+        unsafe uv = queue.uv
+        unsafe receiveBuffer = .allocate(capacity: Self.receiveBufferBytes)
+        unsafe receiveBuffer.initialize(repeating: 0)
+        unsafe turnHandle = .allocate(capacity: 1)
+    }
+
+    deinit {
+        unsafe receiveBuffer.deallocate()
+        unsafe turnHandle.deallocate()
+    }
+
+    // MARK: Time
+
+    package var now: Instant { Instant(nanoseconds: uv_hrtime()) }
+
+    package var wallTime: UnixTime { UnixTime(seconds: Int64(time(nil))) }
+
+    /// Runs `body` once, no earlier than after `delay`, unless the timer is cancelled.
+    @discardableResult
+    package func schedule(after delay: Duration, _ body: @escaping () -> Void) -> LoopTimer {
+        timers.schedule(at: now + delay, body)
+    }
+
+    /// Runs `body` once before the loop waits for events again: the place to flush what a turn has gathered.
+    package func atEndOfTurn(_ body: @escaping () -> Void) {
+        endOfTurn.append(body)
+    }
+
+    // MARK: Work elsewhere
+
+    /// Runs blocking or long work on the pool and its end here.
+    package func work<T: Sendable>(
+        _ body: @escaping @Sendable () throws -> T, then: @escaping (Result<T, any Error>) -> Void
+    ) {
+        WorkRequest.submit(on: self, body, then: then)
+    }
+
+    /// Runs asynchronous code as a task on this loop; `then` waits in a table, so that nothing of this thread goes into the task.
+    package func perform<T: Sendable>(
+        _ body: @escaping @Sendable () async throws -> T, then: @escaping (Result<T, any Error>) -> Void
+    ) {
+        let identifier = nextIdentifier()
+        completions[identifier] = Completion(then)
+        eventLoop.spawn { eventLoop in
+            let result: Result<T, any Error>
+            do {
+                result = .success(try await body())
+            } catch {
+                result = .failure(error)
+            }
+            eventLoop.inside.complete(identifier, result)
+        }
+    }
+
+    private func complete<T: Sendable>(_ identifier: UInt64, _ result: Result<T, any Error>) {
+        let completion = completions.removeValue(forKey: identifier) as? Completion<T>
+        measured("perform") { completion?.then(result) }
+    }
+
+    /// The addresses of a host name, at least one; the text of an address is its own answer.
+    package func resolve(host: String, port: UInt16, then: @escaping (Result<[SocketAddress], any Error>) -> Void) {
+        ResolveRequest.submit(on: self, host: host, port: port, then: then)
+    }
+
+    // MARK: Sleeping tasks
+
+    func nextSleep() -> UInt64 { nextIdentifier() }
+
+    func sleep(_ sleep: UInt64, for duration: Duration, _ continuation: CheckedContinuation<Void, any Error>) {
+        let timer = schedule(after: duration) { [unowned self] in
+            sleeps.removeValue(forKey: sleep)?.1.resume()
+        }
+        sleeps[sleep] = (timer, continuation)
+    }
+
+    func cancelSleep(_ sleep: UInt64) {
+        guard let (timer, continuation) = sleeps.removeValue(forKey: sleep) else { return }
+        timer.cancel()
+        continuation.resume(throwing: CancellationError())
+    }
+
+    private func nextIdentifier() -> UInt64 {
+        lastIdentifier += 1
+        return lastIdentifier
+    }
+
+    // MARK: For the parts of this target
+
+    func keep(_ handle: LoopHandle) {
+        handles[ObjectIdentifier(handle)] = handle
+    }
+
+    func release(_ handle: LoopHandle) {
+        handles[ObjectIdentifier(handle)] = nil
+    }
+
+    /// Every callback of libuv runs in here.
+    func measured(_ name: StaticString, _ body: () -> Void) {
+        let begin = uv_hrtime()
+        body()
+        let elapsed = uv_hrtime() - begin
+        if elapsed > Self.slowCallback {
+            logger?.warning(
+                "a callback held the loop", metadata: ["callback": "\(name)", "milliseconds": "\(elapsed / 1_000_000)"])
+        }
+    }
+
+    /// The `uv_loop_t` for a C library that brings its own handles to this loop.
+    @unsafe package var foreignLoop: UnsafeMutableRawPointer { unsafe UnsafeMutableRawPointer(uv) }
+
+    // MARK: Life
+
+    func run(_ runJobs: @escaping () -> Bool) {
+        self.runJobs = runJobs
+        unsafe uv_prepare_init(uv, turnHandle)
+        unsafe turnHandle.pointee.data = Unmanaged.passUnretained(self).toOpaque()
+        unsafe uv_prepare_start(turnHandle) { handle in
+            guard let data = unsafe handle?.pointee.data else { return }
+            unsafe Unmanaged<Loop>.fromOpaque(data).takeUnretainedValue().turn()
+        }
+        unsafe uv_run(uv, UV_RUN_DEFAULT)
+        tearDown()
+    }
+
+    func stop() {
+        unsafe uv_stop(uv)
+    }
+
+    private func turn() {
+        for _ in 0..<Self.roundsPerTurnMax {
+            let ranJobs = runJobs()
+            guard ranJobs || !endOfTurn.isEmpty else { return }
+            var bodies: [() -> Void] = []
+            swap(&bodies, &endOfTurn)
+            for body in bodies { measured("end of turn", body) }
+        }
+        queue.pollAgain()
+    }
+
+    /// Closes what is open and lets the loop run until libuv has let go of it.
+    private func tearDown() {
+        for sleep in sleeps.keys { cancelSleep(sleep) }
+        turn()
+        timers.close()
+        for handle in handles.values { handle.close() }
+        queue.close()
+        unsafe uv_close(UnsafeMutableRawPointer(turnHandle).assumingMemoryBound(to: uv_handle_t.self), nil)
+        unsafe uv_run(uv, UV_RUN_DEFAULT)
+        unsafe uv_loop_close(uv)
+        runJobs = { false }
+    }
+}
+
+/// The end of a task that runs elsewhere.
+private final class Completion<T> {
+    let then: (Result<T, any Error>) -> Void
+
+    init(_ then: @escaping (Result<T, any Error>) -> Void) {
+        self.then = then
+    }
+}

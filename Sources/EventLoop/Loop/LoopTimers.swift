@@ -1,0 +1,120 @@
+internal import Base
+internal import CLibuv
+
+/// A deadline on a loop.
+package final class LoopTimer {
+    fileprivate let deadline: Instant
+    fileprivate let order: UInt64
+    fileprivate var body: (() -> Void)?
+    private unowned let timers: LoopTimers
+
+    fileprivate init(deadline: Instant, order: UInt64, timers: LoopTimers, body: @escaping () -> Void) {
+        self.deadline = deadline
+        self.order = order
+        self.timers = timers
+        self.body = body
+    }
+
+    package var isPending: Bool { body != nil }
+
+    package func cancel() {
+        guard body != nil else { return }
+        body = nil
+        timers.cancelled()
+    }
+
+    fileprivate func isBefore(_ other: LoopTimer) -> Bool {
+        (deadline, order) < (other.deadline, other.order)
+    }
+}
+
+/// One libuv timer over many deadlines, in a binary heap.
+final class LoopTimers: LoopHandle {
+    private var heap: [LoopTimer] = []
+    private var cancelledCount = 0
+    private var lastOrder: UInt64 = 0
+    /// What the libuv timer is set to.
+    private var armed: Instant?
+
+    init(on loop: Loop) {
+        super.init(UV_TIMER, on: loop)
+        unsafe uv_timer_init(loop.uv, pointer(uv_timer_t.self))
+        adopt()
+    }
+
+    func schedule(at deadline: Instant, _ body: @escaping () -> Void) -> LoopTimer {
+        lastOrder += 1
+        let timer = LoopTimer(deadline: deadline, order: lastOrder, timers: self, body: body)
+        heap.append(timer)
+        siftUp(heap.count - 1)
+        arm()
+        return timer
+    }
+
+    /// Cancelled timers stay in the heap until they are half of it, or due.
+    fileprivate func cancelled() {
+        cancelledCount += 1
+        guard cancelledCount > 32, cancelledCount > heap.count / 2 else { return }
+        heap.removeAll { $0.body == nil }
+        cancelledCount = 0
+        for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { siftDown(index) }
+    }
+
+    private func arm() {
+        guard !isClosing, let first = heap.first, armed != first.deadline else { return }
+        armed = first.deadline
+        // Libuv counts from the time that it noted when the turn began.
+        unsafe uv_update_time(loop.uv)
+        unsafe uv_timer_start(
+            pointer(uv_timer_t.self),
+            { handle in
+                guard let data = unsafe handle?.pointee.data else { return }
+                unsafe Unmanaged<LoopTimers>.fromOpaque(data).takeUnretainedValue().fire()
+            }, (first.deadline - loop.now).clampedMilliseconds, 0)
+    }
+
+    private func fire() {
+        armed = nil
+        let now = loop.now
+        while let first = heap.first, first.deadline <= now {
+            removeFirst()
+            guard let body = first.body else {
+                cancelledCount -= 1
+                continue
+            }
+            first.body = nil
+            loop.measured("timer", body)
+        }
+        arm()
+    }
+
+    // MARK: Heap
+
+    private func removeFirst() {
+        let last = heap.removeLast()
+        guard !heap.isEmpty else { return }
+        heap[0] = last
+        siftDown(0)
+    }
+
+    private func siftUp(_ start: Int) {
+        var index = start
+        while index > 0, heap[index].isBefore(heap[(index - 1) / 2]) {
+            heap.swapAt(index, (index - 1) / 2)
+            index = (index - 1) / 2
+        }
+    }
+
+    private func siftDown(_ start: Int) {
+        var index = start
+        while true {
+            var smallest = index
+            for child in [2 * index + 1, 2 * index + 2] where child < heap.count && heap[child].isBefore(heap[smallest]) {
+                smallest = child
+            }
+            if smallest == index { return }
+            heap.swapAt(index, smallest)
+            index = smallest
+        }
+    }
+}
