@@ -34,35 +34,25 @@ package enum AgentRequest: Sendable {
     /// Reads a message without its length.
     package init(message: [UInt8]) throws(KeyError) {
         var reader = ByteReader(message.span)
-        do throws(WireError) {
-            let number = try reader.readByte()
-            switch number {
-            case Number.requestIdentities:
-                self = .requestIdentities
-            case Number.sign:
-                let key = try reader.readString(max: FieldLimit.keyBlob)
-                let data = try reader.readString(max: Self.bytesMax)
-                self = .sign(key: key, data: data, flags: try reader.readUInt32())
-            case Number.remove:
-                self = .remove(key: try reader.readString(max: FieldLimit.keyBlob))
-            case Number.removeAll:
-                self = .removeAll
-            case Number.add, Number.addConstrained:
-                do throws(KeyError) {
-                    self = .add(try AgentIdentity(parsing: &reader, isConstrained: number == Number.addConstrained))
-                } catch .malformed(let error) {
-                    throw error
-                } catch {
-                    throw .badValue(error.explanation)
-                }
-            default:
-                self = .other(number)
-                return
-            }
-            try reader.finish()
-        } catch {
-            throw .malformed(error)
+        let number = try KeyError.reading(reader.readByte())
+        switch number {
+        case Number.requestIdentities:
+            self = .requestIdentities
+        case Number.sign:
+            let key = try KeyError.reading(reader.readString(max: FieldLimit.keyBlob))
+            let data = try KeyError.reading(reader.readString(max: Self.bytesMax))
+            self = .sign(key: key, data: data, flags: try KeyError.reading(reader.readUInt32()))
+        case Number.add, Number.addConstrained:
+            self = .add(try AgentIdentity(parsing: &reader, isConstrained: number == Number.addConstrained))
+        case Number.remove:
+            self = .remove(key: try KeyError.reading(reader.readString(max: FieldLimit.keyBlob)))
+        case Number.removeAll:
+            self = .removeAll
+        default:
+            self = .other(number)
+            return
         }
+        try KeyError.reading(reader.finish())
     }
 
     /// The message with its length before it.
@@ -117,12 +107,9 @@ package struct AgentIdentity: Sendable {
     }
 
     init(parsing reader: inout ByteReader, isConstrained: Bool) throws(KeyError) {
-        let name: String
-        do throws(WireError) { name = try reader.readName() } catch { throw .malformed(error) }
+        let name = try KeyError.reading(reader.readName())
         if KeyType(certificateName: name) != nil {
-            let blob: [UInt8]
-            do throws(WireError) { blob = try reader.readString(max: FieldLimit.keyBlob) } catch { throw .malformed(error) }
-            let certificate = try Certificate(blob: blob)
+            let certificate = try Certificate(blob: try KeyError.reading(reader.readString(max: FieldLimit.keyBlob)))
             guard certificate.typeName == name else { throw .invalidKey }
             key = try PrivateKey(of: certificate.publicKey, privateFieldsFrom: &reader)
             self.certificate = certificate
@@ -134,17 +121,13 @@ package struct AgentIdentity: Sendable {
         }
         var lifetime: UInt32?
         var confirms = false
-        do throws(WireError) {
-            comment = try reader.readMessage()
-            while isConstrained, reader.remaining > 0 {
-                switch try reader.readByte() {
-                case Constraint.lifetime: lifetime = try reader.readUInt32()
-                case Constraint.confirm: confirms = true
-                default: throw .badValue("constraint")
-                }
+        comment = try KeyError.reading(reader.readMessage())
+        while isConstrained, reader.remaining > 0 {
+            switch try KeyError.reading(reader.readByte()) {
+            case Constraint.lifetime: lifetime = try KeyError.reading(reader.readUInt32())
+            case Constraint.confirm: confirms = true
+            default: throw .malformed(.badValue("constraint"))
             }
-        } catch {
-            throw .malformed(error)
         }
         self.lifetime = lifetime
         self.confirms = confirms

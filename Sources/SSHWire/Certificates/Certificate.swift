@@ -41,12 +41,12 @@ package struct Certificate: Hashable, Sendable {
     package init(blob: [UInt8]) throws(KeyError) {
         guard blob.count <= FieldLimit.keyBlob else { throw .malformed(.tooLong(blob.count)) }
         var reader = ByteReader(blob.span)
-        let head = try Self.reading { () throws(WireError) in try Head(parsing: &reader) }
+        let head = try KeyError.reading(Head(parsing: &reader))
         guard let type = KeyType(certificateName: head.typeName) else {
             throw KeyType(rawValue: head.typeName) == nil ? .unsupportedKeyType(head.typeName) : .notACertificate
         }
         let publicKey = try PublicKey(type, fieldsFrom: &reader)
-        let body = try Self.reading { () throws(WireError) in try Body(parsing: &reader) }
+        let body = try KeyError.reading(Body(parsing: &reader))
         guard let kind = CertificateKind(rawValue: body.kind) else { throw .unknownCertificateType(body.kind) }
         self.blob = blob
         self.publicKey = publicKey
@@ -89,10 +89,6 @@ package struct Certificate: Hashable, Sendable {
     package static func == (left: Certificate, right: Certificate) -> Bool { left.blob == right.blob }
 
     package func hash(into hasher: inout Hasher) { hasher.combine(blob) }
-
-    private static func reading<Fields>(_ body: () throws(WireError) -> Fields) throws(KeyError) -> Fields {
-        do throws(WireError) { return try body() } catch { throw .malformed(error) }
-    }
 
     private static func readSignatureKey(_ blob: [UInt8]) throws(KeyError) -> PublicKey {
         do throws(KeyError) {

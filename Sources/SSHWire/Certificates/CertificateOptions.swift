@@ -40,13 +40,9 @@ package struct CertificateOptions: Equatable, Sendable {
     init(parsing bytes: Span<UInt8>) throws(KeyError) {
         var reader = ByteReader(bytes)
         while reader.remaining > 0 {
-            let option: Option
-            do throws(WireError) {
-                guard options.count < Self.optionsMax else { throw .tooLong(options.count + 1) }
-                option = Option(name: try reader.readName(), data: try reader.readString(max: Self.dataBytesMax))
-            } catch {
-                throw .malformed(error)
-            }
+            guard options.count < Self.optionsMax else { throw .malformed(.tooLong(options.count + 1)) }
+            let option = Option(
+                name: try KeyError.reading(reader.readName()), data: try KeyError.reading(reader.readString(max: Self.dataBytesMax)))
             if let last = options.last, !last.name.utf8.lexicographicallyPrecedes(option.name.utf8) {
                 throw .optionsNotInOrder(option.name)
             }

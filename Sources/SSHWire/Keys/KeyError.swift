@@ -1,4 +1,5 @@
 package import Base
+internal import Crypto
 
 /// Why a key, signature or certificate cannot be used.
 package enum KeyError: Error, Equatable, Sendable {
@@ -39,6 +40,16 @@ extension TeleportError {
 }
 
 extension KeyError {
+    /// Runs what reads bytes; what is wrong with them is ``malformed(_:)``.
+    static func reading<Fields>(_ body: @autoclosure () throws(WireError) -> Fields) throws(KeyError) -> Fields {
+        do throws(WireError) { return try body() } catch { throw .malformed(error) }
+    }
+
+    /// Runs what makes a key of numbers; those that are none are ``invalidKey``.
+    static func making<Key>(_ body: @autoclosure () throws(CryptoError) -> Key) throws(KeyError) -> Key {
+        do throws(CryptoError) { return try body() } catch { throw .invalidKey }
+    }
+
     /// One sentence for people.
     package var explanation: String {
         switch self {

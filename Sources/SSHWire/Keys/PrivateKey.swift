@@ -105,14 +105,8 @@ package struct PrivateKey: SigningKey {
             try self.init(type, scalarFrom: &reader)
             guard publicKey == declared else { throw .invalidKey }
         case .rsa:
-            let n: [UInt8]
-            let e: [UInt8]
-            do throws(WireError) {
-                n = try reader.readMPInt(max: Self.rsaIntegerBytesMax)
-                e = try reader.readMPInt(max: Self.rsaIntegerBytesMax)
-            } catch {
-                throw .malformed(error)
-            }
+            let n = try KeyError.reading(reader.readMPInt(max: Self.rsaIntegerBytesMax))
+            let e = try KeyError.reading(reader.readMPInt(max: Self.rsaIntegerBytesMax))
             try self.init(n: n, e: e, rsaPrivateFrom: &reader)
         case .skEd25519:
             throw .unsupportedKeyType(type.rawValue)
@@ -138,49 +132,33 @@ package struct PrivateKey: SigningKey {
     private static let rsaIntegerBytesMax = PublicKey.rsaBitsMax / 8 + 1
 
     private init(ed25519From reader: inout ByteReader) throws(KeyError) {
-        let secret: [UInt8]
-        do throws(WireError) { secret = try reader.readString(max: 64) } catch { throw .malformed(error) }
+        let secret = try KeyError.reading(reader.readString(max: 64))
         guard secret.count == 64 else { throw .invalidKey }
-        let key: Ed25519.PrivateKey
-        do throws(CryptoError) { key = try Ed25519.PrivateKey(seed: Array(secret[..<32])) } catch { throw .invalidKey }
+        let key = try KeyError.making(Ed25519.PrivateKey(seed: Array(secret[..<32])))
         guard key.publicKey.bytes == Array(secret[32...]) else { throw .invalidKey }
         self.init(key)
     }
 
     private init(_ type: KeyType, scalarFrom reader: inout ByteReader) throws(KeyError) {
         guard let curve = type.curve else { throw .unsupportedKeyType(type.rawValue) }
-        let scalar: [UInt8]
-        do throws(WireError) { scalar = try reader.readMPInt(max: 67) } catch { throw .malformed(error) }
-        let key: ECDSA.PrivateKey
-        do throws(CryptoError) { key = try ECDSA.PrivateKey(curve: curve, scalar: scalar) } catch { throw .invalidKey }
-        try self.init(.ecdsa(key))
+        let scalar = try KeyError.reading(reader.readMPInt(max: 67))
+        try self.init(.ecdsa(try KeyError.making(ECDSA.PrivateKey(curve: curve, scalar: scalar))))
     }
 
     private init(n: [UInt8], e: [UInt8], rsaPrivateFrom reader: inout ByteReader) throws(KeyError) {
-        let components: RSA.PrivateComponents
-        do throws(WireError) {
-            let d = try reader.readMPInt(max: Self.rsaIntegerBytesMax)
-            let iqmp = try reader.readMPInt(max: Self.rsaIntegerBytesMax)
-            let p = try reader.readMPInt(max: Self.rsaIntegerBytesMax)
-            let q = try reader.readMPInt(max: Self.rsaIntegerBytesMax)
-            components = RSA.PrivateComponents(n: n, e: e, d: d, p: p, q: q, iqmp: iqmp)
-        } catch {
-            throw .malformed(error)
-        }
-        let key: RSA.PrivateKey
-        do throws(CryptoError) { key = try RSA.PrivateKey(components) } catch { throw .invalidKey }
-        try self.init(.rsa(key))
+        let d = try KeyError.reading(reader.readMPInt(max: Self.rsaIntegerBytesMax))
+        let iqmp = try KeyError.reading(reader.readMPInt(max: Self.rsaIntegerBytesMax))
+        let p = try KeyError.reading(reader.readMPInt(max: Self.rsaIntegerBytesMax))
+        let q = try KeyError.reading(reader.readMPInt(max: Self.rsaIntegerBytesMax))
+        let components = RSA.PrivateComponents(n: n, e: e, d: d, p: p, q: q, iqmp: iqmp)
+        try self.init(.rsa(try KeyError.making(RSA.PrivateKey(components))))
     }
 
     private static func rsaIntegers(of key: PublicKey) throws(KeyError) -> (n: [UInt8], e: [UInt8]) {
         var reader = ByteReader(key.blob.span)
-        do throws(WireError) {
-            _ = try reader.readName()
-            let e = try reader.readMPInt(max: rsaIntegerBytesMax)
-            return (try reader.readMPInt(max: rsaIntegerBytesMax), e)
-        } catch {
-            throw .malformed(error)
-        }
+        _ = try KeyError.reading(reader.readName())
+        let e = try KeyError.reading(reader.readMPInt(max: rsaIntegerBytesMax))
+        return (try KeyError.reading(reader.readMPInt(max: rsaIntegerBytesMax)), e)
     }
 
     /// Writes what follows the type's name in `openssh-key-v1` files and in what is given to an agent.

@@ -1,5 +1,4 @@
 package import Base
-internal import Crypto
 
 /// A private key on disk: `openssh-key-v1` without encryption (PROTOCOL.key), read and written; PKCS#8, SEC1 and PKCS#1 read.
 package struct PrivateKeyFile: Sendable {
@@ -36,47 +35,56 @@ package struct PrivateKeyFile: Sendable {
     }
 
     private init(decoding bytes: [UInt8]) throws(KeyError) {
-        let section: [UInt8]
-        let declared: [UInt8]
-        do throws(WireError) {
-            var reader = ByteReader(bytes.span)
-            guard Array(copying: try reader.readSpan(count: Self.magic.count)) == Self.magic else { throw .badValue("magic") }
-            let cipher = try reader.readName()
-            let derivation = try reader.readName()
+        let file = try KeyError.reading(Envelope(decoding: bytes))
+        guard file.cipher == "none", file.derivation == "none" else { throw .encrypted }
+        var reader = ByteReader(file.section.span)
+        let check = try KeyError.reading(reader.readUInt32())
+        let repeated = try KeyError.reading(reader.readUInt32())
+        guard check == repeated else { throw .malformed(.badValue("check")) }
+        let name = try KeyError.reading(reader.readName())
+        guard let type = KeyType(rawValue: name) else { throw .unsupportedKeyType(name) }
+        let key = try PrivateKey(type, fieldsFrom: &reader)
+        guard key.publicKey.blob == file.publicKey else { throw .invalidKey }
+        let comment = try KeyError.reading(reader.readMessage())
+        let padding = reader.readRest()
+        guard padding.count < Self.blockBytes, file.section.count % Self.blockBytes == 0,
+            padding.enumerated().allSatisfy({ Int($1) == $0 + 1 })
+        else { throw .malformed(.badValue("padding")) }
+        self.init(key: key, comment: comment)
+    }
+
+    /// The file's outer fields, one key only.
+    private struct Envelope: WireCodable {
+        var cipher = "none"
+        var derivation = "none"
+        var publicKey: [UInt8]
+        var section: [UInt8]
+
+        init(publicKey: [UInt8], section: [UInt8]) {
+            self.publicKey = publicKey
+            self.section = section
+        }
+
+        init(parsing reader: inout ByteReader) throws(WireError) {
+            guard Array(copying: try reader.readSpan(count: magic.count)) == magic else { throw .badValue("magic") }
+            cipher = try reader.readName()
+            derivation = try reader.readName()
             _ = try reader.readString(max: FieldLimit.message)
             guard try reader.readUInt32() == 1 else { throw .badValue("number of keys") }
-            declared = try reader.readString(max: FieldLimit.keyBlob)
+            publicKey = try reader.readString(max: FieldLimit.keyBlob)
             section = try reader.readString(max: FieldLimit.keyBlob)
-            if cipher != "none" || derivation != "none" {
-                throw .badValue("cipher")
-            }
-            try reader.finish()
-        } catch WireError.badValue("cipher") {
-            throw .encrypted
-        } catch {
-            throw .malformed(error)
+            // With an AEAD cipher the tag follows.
+            if cipher != "none" { _ = reader.readRest() }
         }
-        var reader = ByteReader(section.span)
-        let name: String
-        do throws(WireError) {
-            guard try reader.readUInt32() == (try reader.readUInt32()) else { throw .badValue("check") }
-            name = try reader.readName()
-        } catch {
-            throw .malformed(error)
-        }
-        guard let type = KeyType(rawValue: name) else { throw .unsupportedKeyType(name) }
-        key = try PrivateKey(type, fieldsFrom: &reader)
-        guard key.publicKey.blob == declared else { throw .invalidKey }
-        do throws(WireError) {
-            comment = try reader.readMessage()
-            guard reader.remaining < Self.blockBytes, section.count % Self.blockBytes == 0 else { throw .badValue("padding") }
-            var expected: UInt8 = 1
-            while reader.remaining > 0 {
-                guard try reader.readByte() == expected else { throw .badValue("padding") }
-                expected += 1
-            }
-        } catch {
-            throw .malformed(error)
+
+        func write(to writer: inout ByteWriter) {
+            writer.writeRaw(magic)
+            writer.writeText(cipher)
+            writer.writeText(derivation)
+            writer.writeText("")
+            writer.writeUInt32(1)
+            writer.writeString(publicKey)
+            writer.writeString(section)
         }
     }
 
@@ -96,16 +104,9 @@ package struct PrivateKeyFile: Sendable {
             section.writeByte(padding)
             padding += 1
         }
-        var file = ByteWriter(capacity: 1024)
-        file.writeRaw(Self.magic)
-        file.writeText("none")
-        file.writeText("none")
-        file.writeText("")
-        file.writeUInt32(1)
-        file.writeString(key.publicKey.blob)
-        file.writeString(section.finish())
+        let file = Envelope(publicKey: key.publicKey.blob, section: section.finish())
         var text = Self.begin + "\n"
-        let encoded = Array(Base64.encode(file.finish()).utf8)
+        let encoded = Array(Base64.encode(file.encoded()).utf8)
         for start in stride(from: 0, to: encoded.count, by: 70) {
             text += String(decoding: encoded[start..<min(start + 70, encoded.count)], as: UTF8.self) + "\n"
         }

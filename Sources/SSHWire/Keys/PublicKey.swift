@@ -28,11 +28,10 @@ package struct PublicKey: Hashable, Sendable {
 
     package init(blob: [UInt8]) throws(KeyError) {
         var reader = ByteReader(blob.span)
-        let name: String
-        do throws(WireError) { name = try reader.readName() } catch { throw .malformed(error) }
+        let name = try KeyError.reading(reader.readName())
         guard let type = KeyType(rawValue: name) else { throw .unsupportedKeyType(name) }
         try self.init(type, fieldsFrom: &reader)
-        do throws(WireError) { try reader.finish() } catch { throw .malformed(error) }
+        try KeyError.reading(reader.finish())
     }
 
     /// Reads what follows the type's name in a key blob, and the nonce in a certificate.
@@ -91,8 +90,7 @@ package struct PublicKey: Hashable, Sendable {
         case .ed25519(let key):
             isValid = key.isValid(signature: signature.bytes, for: data)
         case .ecdsa(let key):
-            let pair: ECDSASignatureFields
-            do throws(WireError) { pair = try ECDSASignatureFields(decoding: signature.bytes) } catch { throw .malformed(error) }
+            let pair = try KeyError.reading(ECDSASignatureFields(decoding: signature.bytes))
             isValid = key.isValid(ECDSA.Signature(r: pair.r, s: pair.s), for: data)
         case .rsa(let key):
             isValid = Self.isValid(signature.bytes, of: key, for: data, with: algorithm == .rsaSHA512 ? .sha512 : .sha256)
@@ -122,51 +120,34 @@ package struct PublicKey: Hashable, Sendable {
             return .ed25519(try readEd25519(&reader))
         case .skEd25519:
             let key = try readEd25519(&reader)
-            do throws(WireError) {
-                return .skEd25519(key, application: try reader.readString(max: applicationBytesMax))
-            } catch {
-                throw .malformed(error)
-            }
+            return .skEd25519(key, application: try KeyError.reading(reader.readString(max: applicationBytesMax)))
         case .ecdsaP256: return .ecdsa(try readECDSA(.nistp256, &reader))
         case .ecdsaP384: return .ecdsa(try readECDSA(.nistp384, &reader))
         case .ecdsaP521: return .ecdsa(try readECDSA(.nistp521, &reader))
         case .rsa:
-            let e: [UInt8]
-            let n: [UInt8]
-            do throws(WireError) {
-                e = try reader.readMPInt(max: rsaExponentBytesMax + 1)
-                n = try reader.readMPInt(max: rsaBitsMax / 8 + 1)
-            } catch {
-                throw .malformed(error)
-            }
+            let e = try KeyError.reading(reader.readMPInt(max: rsaExponentBytesMax + 1))
+            let n = try KeyError.reading(reader.readMPInt(max: rsaBitsMax / 8 + 1))
             // An exponent of 1 makes every number its own signature; an even one is none at all.
             guard let last = e.last, last & 1 == 1, e != [1] else { throw .invalidKey }
             let bits = n.isEmpty ? 0 : n.count * 8 - n[0].leadingZeroBitCount
             guard bits >= rsaBitsMin, bits <= rsaBitsMax else { throw .unacceptableKeySize(bits: bits) }
-            do throws(CryptoError) { return .rsa(try RSA.PublicKey(n: n, e: e)) } catch { throw .invalidKey }
+            return .rsa(try KeyError.making(RSA.PublicKey(n: n, e: e)))
         }
     }
 
     private static func readEd25519(_ reader: inout ByteReader) throws(KeyError) -> Ed25519.PublicKey {
-        let bytes: [UInt8]
-        do throws(WireError) { bytes = try reader.readString(max: 32) } catch { throw .malformed(error) }
+        let bytes = try KeyError.reading(reader.readString(max: 32))
         guard bytes.count == 32 else { throw .invalidKey }
-        do throws(CryptoError) { return try Ed25519.PublicKey(bytes) } catch { throw .invalidKey }
+        return try KeyError.making(Ed25519.PublicKey(bytes))
     }
 
     private static func readECDSA(_ curve: ECDSA.Curve, _ reader: inout ByteReader) throws(KeyError) -> ECDSA.PublicKey {
-        let name: String
-        let point: [UInt8]
-        do throws(WireError) {
-            name = try reader.readName()
-            // Uncompressed P-521: a byte and twice 66.
-            point = try reader.readString(max: 133)
-        } catch {
-            throw .malformed(error)
-        }
+        let name = try KeyError.reading(reader.readName())
+        // Uncompressed P-521: a byte and twice 66.
+        let point = try KeyError.reading(reader.readString(max: 133))
         // RFC 5656 §3.1 allows compressed points; nobody sends them, and a key shall have one blob only.
         guard name == curve.rawValue, point.first == 4 else { throw .invalidKey }
-        do throws(CryptoError) { return try ECDSA.PublicKey(curve: curve, point: point) } catch { throw .invalidKey }
+        return try KeyError.making(ECDSA.PublicKey(curve: curve, point: point))
     }
 
     private static func checkSize(_ key: RSA.PublicKey) throws(KeyError) {
