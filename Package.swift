@@ -86,6 +86,10 @@ var targets: [Target] = [
 
 targets += [
     tests("BaseTests", "Base", log),
+    tests("CryptoTests", "Crypto", "Base"),
+    tests("SSHWireTests", "SSHWire", "Crypto", "Base"),
+    tests("EventLoopTests", "EventLoop", "Base"),
+    tests("SSHNetTests", "SSHNet", "SSHEngine", "SSHWire", "EventLoop", "Limits", "Crypto", "Base"),
     tests("StoreContractTests", "SQLiteBackend", "Backend", "Base"),
     tests("ConfigTests", "Config", "ClusterModel", "Base"),
     tests("TidyTests"),
