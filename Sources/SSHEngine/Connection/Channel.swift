@@ -1,0 +1,33 @@
+internal import SSHWire
+
+/// One channel (RFC 4254 §5): what each side may still send, and what waits.
+struct Channel {
+    enum Phase {
+        /// We have asked for it.
+        case opening
+        /// The peer has asked for it and our side has not answered.
+        case offered
+        case open
+    }
+
+    let id: ChannelID
+    var phase: Phase
+    var remoteNumber: UInt32
+    var remotePacketMax: Int
+    var window: ChannelWindow
+    var closing = ChannelClosing()
+    var queue = SendQueue()
+    var sendsEOFAfterQueue = false
+    var closesAfterQueue = false
+    /// Requests of ours whose replies are to come.
+    var awaitedReplies = 0
+    /// Requests of the peer that wait for our reply.
+    var owedReplies = 0
+    /// Whether the caller has been told that the queue is full.
+    var hasBeenFull = false
+
+    /// Whether the caller may still send.
+    var takesData: Bool {
+        phase == .open && closing.maySendData && !sendsEOFAfterQueue && !closesAfterQueue
+    }
+}
