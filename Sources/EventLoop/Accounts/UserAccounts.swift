@@ -11,6 +11,15 @@ package struct UserAccount: Equatable, Sendable {
     package let groups: [UInt32]
     package let home: String
     package let shell: String
+
+    package init(name: String, identifier: UInt32, group: UInt32, groups: [UInt32], home: String, shell: String) {
+        self.name = name
+        self.identifier = identifier
+        self.group = group
+        self.groups = groups
+        self.home = home
+        self.shell = shell
+    }
 }
 
 /// The system's list of accounts. The calls may ask a directory server: they belong on the worker pool.

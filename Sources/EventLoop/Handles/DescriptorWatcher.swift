@@ -47,9 +47,7 @@ package final class DescriptorWatcher: LoopHandle {
     package override func close() {
         super.close()
         body = nil
-    }
-
-    override func closed() {
+        // Libuv lets go of the descriptor at once.
         owned = nil
     }
 }

@@ -242,7 +242,14 @@ private struct SpawnActions: ~Copyable {
 /// Texts as the null-terminated array that `exec` takes.
 enum CStrings {
     static func with<Result>(_ texts: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result) -> Result {
-        var pointers: [UnsafeMutablePointer<CChar>?] = unsafe texts.map { unsafe strdup($0) }
+        unsafe with(texts.map { Array($0.utf8) }, body)
+    }
+
+    /// Bytes without NUL.
+    static func with<Result>(_ texts: [[UInt8]], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result) -> Result {
+        var pointers: [UnsafeMutablePointer<CChar>?] = unsafe texts.map { text in
+            unsafe strdup((text + [0]).map(CChar.init(bitPattern:)))
+        }
         unsafe pointers.append(nil)
         defer { for unsafe pointer in unsafe pointers { unsafe free(pointer) } }
         return unsafe pointers.withUnsafeBufferPointer { buffer in

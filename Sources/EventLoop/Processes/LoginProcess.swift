@@ -51,7 +51,9 @@ package enum LoginProcess {
     }
 
     /// Becomes another program; comes back only to throw.
-    package static func execute(_ path: String, arguments: [String], environment: [String]) throws(TeleportError) -> Never {
+    ///
+    /// - Parameter arguments: bytes as they came: a command line need not be UTF-8.
+    package static func execute(_ path: String, arguments: [[UInt8]], environment: [String]) throws(TeleportError) -> Never {
         // Ignored signals stay ignored across `execve`.
         signal(SIGPIPE, SIG_DFL)
         unsafe CStrings.with(arguments) { arguments in

@@ -1,0 +1,190 @@
+package import EventLoop
+internal import Base
+
+/// Joins a channel to another channel or to a stream, in both directions, until both have ended.
+///
+/// Each direction ends on its own: an end of file on one side becomes one on the other. Bytes are sealed from where they were read straight into the
+/// other side's output. The peer of a side gets window only for what the other side has room for.
+package final class ChannelPipe {
+    /// Bytes that have come from each side.
+    package private(set) var bytesFromFirst: UInt64 = 0
+    package private(set) var bytesFromSecond: UInt64 = 0
+
+    private let first: any PipeEnd
+    private let second: any PipeEnd
+    private var closed: (() -> Void)?
+    private var openEnds = 2
+
+    /// - Parameter first: an open channel; the pipe becomes its handler.
+    /// - Parameter early: what had come from `first` before, to be sent first.
+    /// - Parameter closed: is called once, when both sides have closed.
+    @discardableResult
+    package static func join(
+        _ first: SSHChannel, _ second: SSHChannel, early: [UInt8] = [], closed: @escaping () -> Void = {}
+    ) -> ChannelPipe {
+        let pipe = ChannelPipe(ChannelEnd(first), ChannelEnd(second), closed)
+        pipe.begin(early)
+        return pipe
+    }
+
+    /// - Parameter second: a connected stream, paused.
+    @discardableResult
+    package static func join(
+        _ first: SSHChannel, _ second: Stream, early: [UInt8] = [], closed: @escaping () -> Void = {}
+    ) -> ChannelPipe {
+        let pipe = ChannelPipe(ChannelEnd(first), StreamEnd(second), closed)
+        pipe.begin(early)
+        return pipe
+    }
+
+    private init(_ first: any PipeEnd, _ second: any PipeEnd, _ closed: @escaping () -> Void) {
+        self.first = first
+        self.second = second
+        self.closed = closed
+    }
+
+    private func begin(_ early: [UInt8]) {
+        first.pipe = self
+        second.pipe = self
+        if !early.isEmpty { received(early.span, from: first, extended: nil) }
+        first.begin()
+        second.begin()
+    }
+
+    /// Ends both sides at once.
+    package func close() {
+        first.close()
+        second.close()
+    }
+
+    fileprivate func received(_ bytes: Span<UInt8>, from end: any PipeEnd, extended type: UInt32?) {
+        if end === first { bytesFromFirst += UInt64(bytes.count) } else { bytesFromSecond += UInt64(bytes.count) }
+        let other = other(end)
+        other.write(bytes, extended: type)
+        end.took(bytes.count, hasRoom: other.isWritable)
+    }
+
+    fileprivate func ended(_ end: any PipeEnd) {
+        let other = other(end)
+        other.finish()
+        if other.hasEnded { close() }
+    }
+
+    fileprivate func writable(_ end: any PipeEnd) {
+        other(end).goOn()
+    }
+
+    fileprivate func closed(_ end: any PipeEnd) {
+        openEnds -= 1
+        // What the other side was still to be told goes out before its end.
+        let other = other(end)
+        other.finish()
+        other.close()
+        guard openEnds == 0, let closed else { return }
+        self.closed = nil
+        first.pipe = nil
+        second.pipe = nil
+        closed()
+    }
+
+    private func other(_ end: any PipeEnd) -> any PipeEnd { end === first ? second : first }
+}
+
+/// One side of a pipe.
+private protocol PipeEnd: AnyObject {
+    var pipe: ChannelPipe? { get set }
+    var isWritable: Bool { get }
+    /// Whether this side has sent its end of file.
+    var hasEnded: Bool { get }
+    func begin()
+    func write(_ bytes: Span<UInt8>, extended type: UInt32?)
+    /// The other side was given `count` bytes of ours, and has room for more or will say when.
+    func took(_ count: Int, hasRoom: Bool)
+    /// The other side has room again.
+    func goOn()
+    /// The other side has ended.
+    func finish()
+    /// After what was written.
+    func close()
+}
+
+private final class ChannelEnd: PipeEnd, ChannelHandler {
+    var pipe: ChannelPipe?
+    private let channel: SSHChannel
+    /// Passed on, and not yet granted to the peer again.
+    private var withheld = 0
+
+    init(_ channel: SSHChannel) {
+        self.channel = channel
+        channel.handler = self
+    }
+
+    var isWritable: Bool { channel.isWritable }
+    var hasEnded: Bool { channel.hasReceivedEOF }
+
+    func begin() {
+        if channel.hasReceivedEOF { pipe?.ended(self) }
+    }
+
+    func write(_ bytes: Span<UInt8>, extended type: UInt32?) {
+        if let type { channel.writeExtended(bytes, type: type) } else { channel.write(bytes) }
+    }
+
+    func took(_ count: Int, hasRoom: Bool) {
+        if hasRoom { channel.consumed(count) } else { withheld += count }
+    }
+
+    func goOn() {
+        let count = withheld
+        withheld = 0
+        channel.consumed(count)
+    }
+
+    func finish() { channel.sendEOF() }
+    func close() { channel.close() }
+
+    func channel(_ channel: SSHChannel, received data: Span<UInt8>) { pipe?.received(data, from: self, extended: nil) }
+    func channel(_ channel: SSHChannel, receivedExtended data: Span<UInt8>, type: UInt32) {
+        pipe?.received(data, from: self, extended: type)
+    }
+    func channelEOF(_ channel: SSHChannel) { pipe?.ended(self) }
+    func channelWritable(_ channel: SSHChannel) { pipe?.writable(self) }
+    func channelClosed(_ channel: SSHChannel) { pipe?.closed(self) }
+}
+
+private final class StreamEnd: PipeEnd, StreamHandler {
+    var pipe: ChannelPipe?
+    private let stream: Stream
+    private(set) var hasEnded = false
+
+    init(_ stream: Stream) {
+        self.stream = stream
+        stream.handler = self
+    }
+
+    var isWritable: Bool { stream.isWritable }
+    func begin() { stream.resumeReading() }
+
+    func write(_ bytes: Span<UInt8>, extended type: UInt32?) {
+        // A stream has no second direction for diagnostics.
+        if type == nil { stream.write(bytes) }
+    }
+
+    func took(_ count: Int, hasRoom: Bool) {
+        if !hasRoom { stream.pauseReading() }
+    }
+
+    func goOn() { stream.resumeReading() }
+    func finish() { stream.shutdown() }
+    func close() { stream.closeAfterWrites() }
+
+    func stream(_ stream: Stream, received bytes: inout MutableSpan<UInt8>) { pipe?.received(bytes.span, from: self, extended: nil) }
+
+    func streamEnded(_ stream: Stream) {
+        hasEnded = true
+        pipe?.ended(self)
+    }
+
+    func streamDrained(_ stream: Stream) { pipe?.writable(self) }
+    func streamClosed(_ stream: Stream, error: TeleportError?) { pipe?.closed(self) }
+}

@@ -1,0 +1,474 @@
+package import Base
+package import EventLoop
+package import SSHEngine
+package import SSHWire
+
+/// What a connection is made with; one value serves any number of them.
+package struct ConnectionConfiguration: Sendable {
+    package var engine: EngineConfiguration
+    package var randomness: any Randomness
+    /// nil: a silent peer stays.
+    package var keepAlive: KeepAlive.Options?
+
+    package init(
+        engine: EngineConfiguration, randomness: any Randomness,
+        keepAlive: KeepAlive.Options? = KeepAlive.Options(interval: .seconds(30), missesMax: 3)
+    ) {
+        self.engine = engine
+        self.randomness = randomness
+        self.keepAlive = keepAlive
+    }
+}
+
+/// One SSH connection: an engine on a transport.
+///
+///     transport ─read─▶ engine opens in place ─▶ handlers (data lent) ─▶ commands ─▶ engine's output ─one write a turn─▶ transport
+///
+/// A transport that does not take our output stops the grants of window and makes channels unwritable, which stops the sources.
+package final class SSHConnection {
+    package let loop: Loop
+    /// Held until the connection has ended.
+    package var handler: (any ConnectionHandler)?
+    package let peer: SocketAddress?
+    /// Set by whoever authenticated the peer, for the services behind.
+    package var note: AnyObject?
+
+    private enum State {
+        case running
+        /// The handlers have been or are being told; what is left of our output goes out.
+        case ending
+        case closed
+    }
+
+    private var engine: SSHEngine
+    private let transport: any SSHTransport
+    private var state = State.running
+    private var channels: [ChannelID: SSHChannel] = [:]
+    private var unansweredRequests: [GlobalRequest] = []
+    private var replies: [((GlobalReply) -> Void)?] = []
+    private var keepAlive: KeepAlive?
+    private var deadlineTimer: LoopTimer?
+    private var armedDeadline: Instant?
+    private var keepAliveTimer: LoopTimer?
+    private var isProcessing = false
+    private var isFlushScheduled = false
+    private var isReadingPaused = true
+    private var isReady = false
+    private var quickStream: TCPStream?
+    /// For the listener: the user is there; the connection and its transport are gone.
+    var authenticated: (() -> Void)?
+    var released: (() -> Void)?
+    /// Whether a channel waits for the transport to take our output.
+    var channelsWaiting = false
+
+    /// A peer that makes us answer and takes no answers is read no further above this.
+    private static let unsentBytesMax = 8 << 20
+    /// How long we wait for the peer's side to end after ours has, so that our last words are not lost to a reset.
+    private static let lingerTime: Duration = .seconds(2)
+
+    // MARK: Making one
+
+    /// Serves the peer of a stream.
+    package static func server(
+        stream: Stream, configuration: ConnectionConfiguration, handler: any ConnectionHandler, on loop: Loop
+    ) -> SSHConnection {
+        over(stream, configuration, handler, loop)
+    }
+
+    /// Logs in to the peer of a stream.
+    package static func client(
+        stream: Stream, configuration: ConnectionConfiguration, handler: any ConnectionHandler, on loop: Loop
+    ) -> SSHConnection {
+        over(stream, configuration, handler, loop)
+    }
+
+    private static func over(
+        _ stream: Stream, _ configuration: ConnectionConfiguration, _ handler: any ConnectionHandler, _ loop: Loop
+    ) -> SSHConnection {
+        let connection = SSHConnection(StreamTransport(stream), configuration, handler, loop)
+        if let stream = stream as? TCPStream {
+            stream.quickAcknowledgements = true
+            connection.quickStream = stream
+        }
+        return connection
+    }
+
+    /// In the role that the configuration names, over anything that carries bytes: a ``ChannelTransport`` for SSH inside of SSH.
+    package static func over(
+        transport: any SSHTransport, configuration: ConnectionConfiguration, handler: any ConnectionHandler, on loop: Loop
+    ) -> SSHConnection {
+        SSHConnection(transport, configuration, handler, loop)
+    }
+
+    private init(
+        _ transport: any SSHTransport, _ configuration: ConnectionConfiguration, _ handler: any ConnectionHandler, _ loop: Loop
+    ) {
+        self.loop = loop
+        self.handler = handler
+        self.transport = transport
+        peer = transport.peer
+        engine = SSHEngine(configuration: configuration.engine, randomness: configuration.randomness, now: loop.now)
+        keepAlive = configuration.keepAlive.map(KeepAlive.init)
+        transport.user = self
+        scheduleFlush()
+    }
+
+    // MARK: State
+
+    /// The user who is logged in.
+    package var user: String? { engine.user }
+    package var sessionIdentifier: [UInt8] { engine.sessionIdentifier }
+    package var peerIdentification: String { engine.peerIdentification }
+    package var channelCount: Int { channels.count }
+    package var isClosed: Bool { state != .running }
+    package private(set) var keyExchange: KeyExchangeSummary?
+
+    // MARK: Commands
+
+    /// Opens a channel; the handler hears whether it was opened or refused.
+    @discardableResult
+    package func openChannel(type: String, payload: [UInt8] = [], handler: any ChannelHandler) -> SSHChannel {
+        let id = state == .running ? engine.openChannel(type: type, payload: payload) : nil
+        let channel = SSHChannel(id, type: type, state: .opening, on: self, handler: handler)
+        if let id {
+            channels[id] = channel
+            scheduleFlush()
+        } else {
+            let message = state == .running ? "too many channels on this connection" : "the connection has ended"
+            loop.atEndOfTurn { channel.refused(.resourceShortage, message) }
+        }
+        return channel
+    }
+
+    /// - Parameter then: is told the peer's reply; without it none is asked for.
+    package func sendGlobalRequest(_ name: String, payload: [UInt8] = [], then: ((GlobalReply) -> Void)? = nil) {
+        guard state == .running else {
+            if let then { loop.atEndOfTurn { then(.closed) } }
+            return
+        }
+        if then != nil { replies.append(then) }
+        command { $0.sendGlobalRequest(name, payload: payload, wantsReply: then != nil) }
+    }
+
+    package func rekey() {
+        command { $0.rekey() }
+    }
+
+    /// Ends the connection with a word to the peer; ``ConnectionHandler/connectionClosed(_:error:)`` comes at the end of the turn.
+    package func disconnect(_ reason: DisconnectReason = .byApplication, _ message: String) {
+        guard state == .running else { return }
+        engine.disconnect(reason: reason, message: message)
+        end(nil)
+    }
+
+    /// Ends the connection without a word.
+    package func close() {
+        guard state == .running else { return }
+        end(nil)
+        transport.close()
+    }
+
+    // MARK: For channels and requests
+
+    func command(_ body: (inout SSHEngine) -> Void) {
+        guard state == .running else { return }
+        body(&engine)
+        scheduleFlush()
+    }
+
+    func send(_ data: Span<UInt8>, on id: ChannelID) {
+        guard state == .running else { return }
+        engine.send(data, on: id)
+        scheduleFlush()
+    }
+
+    func sendExtended(_ data: Span<UInt8>, type: UInt32, on id: ChannelID) {
+        guard state == .running else { return }
+        engine.sendExtended(data, type: type, on: id)
+        scheduleFlush()
+    }
+
+    func consumed(_ count: Int, on id: ChannelID) {
+        guard state == .running else { return }
+        engine.consumed(count, on: id)
+        scheduleFlush()
+    }
+
+    var isOutputFull: Bool { !transport.isWritable }
+
+    func isWritable(_ id: ChannelID) -> Bool {
+        guard state == .running else { return false }
+        if isOutputFull {
+            channelsWaiting = true
+            return false
+        }
+        return engine.isWritable(id)
+    }
+
+    func accept(_ id: ChannelID, type: String, payload: [UInt8], handler: any ChannelHandler) -> SSHChannel {
+        let channel = SSHChannel(id, type: type, state: .open, on: self, handler: handler)
+        if state == .running {
+            channels[id] = channel
+            command { $0.acceptChannel(id, payload: payload) }
+        } else {
+            loop.atEndOfTurn { channel.closed() }
+        }
+        return channel
+    }
+
+    func refuse(_ id: ChannelID, _ reason: ChannelOpenFailureReason, _ message: String) {
+        command { $0.refuseChannel(id, reason: reason, message: message) }
+    }
+
+    func sendGlobalReplies() {
+        while let (success, payload) = unansweredRequests.first?.answer {
+            unansweredRequests.removeFirst()
+            command { $0.replyToGlobalRequest(success: success, payload: payload) }
+        }
+    }
+
+    // MARK: The pump
+
+    /// Takes events out of the engine until it has taken in all of `bytes`.
+    private func process(_ bytes: inout MutableSpan<UInt8>) {
+        guard state == .running, !isProcessing else { return }
+        isProcessing = true
+        let now = loop.now
+        do throws(SSHError) {
+            while state == .running, let event = try engine.nextEvent(in: &bytes, now: now) {
+                handle(event, bytes.span)
+            }
+        } catch {
+            end(TeleportError(error))
+        }
+        isProcessing = false
+        if state == .running { scheduleFlush() }
+    }
+
+    private func handle(_ event: EngineEvent, _ input: Span<UInt8>) {
+        switch event {
+        case .channelData(let id, .input(let range)):
+            guard let channel = channels[id] else { return }
+            channel.handler?.channel(channel, received: input.extracting(range))
+        case .channelData(let id, .assembled(let bytes, let range)):
+            guard let channel = channels[id] else { return }
+            channel.handler?.channel(channel, received: bytes.span.extracting(range))
+        case .channelExtendedData(let id, let type, .input(let range)):
+            guard let channel = channels[id] else { return }
+            channel.handler?.channel(channel, receivedExtended: input.extracting(range), type: type)
+        case .channelExtendedData(let id, let type, .assembled(let bytes, let range)):
+            guard let channel = channels[id] else { return }
+            channel.handler?.channel(channel, receivedExtended: bytes.span.extracting(range), type: type)
+        case .channelWritable(let id): channels[id]?.roomAgain()
+        case .channelRequest(let id, let offer): channels[id]?.requested(offer)
+        case .channelRequestReply(let id, let success): channels[id]?.replied(success)
+        case .channelEOF(let id): channels[id]?.ended()
+        case .channelClosed(let id): channels.removeValue(forKey: id)?.closed()
+        case .channelOpened(let id, _):
+            stopQuickAcknowledgements()
+            channels[id]?.opened()
+        case .channelRefused(let id, let reason, let message): channels.removeValue(forKey: id)?.refused(reason, message)
+        case .channelOpenRequested(let offer):
+            handler?.connection(self, opens: ChannelOpenRequest(offer, on: self))
+        case .globalRequest(let offer): requested(offer)
+        case .globalReply(let success, let payload):
+            guard !replies.isEmpty else { return }
+            replies.removeFirst()?(success ? .success(payload: payload) : .failure)
+        case .keysExchanged(let summary): keyExchange = summary
+        case .hostKeyOffered(let token, let offer):
+            handler?.connection(self, verify: offer) { [self] answer in
+                resolve { (engine) throws(SSHError) in try engine.resolve(hostKey: token, answer) }
+            }
+        case .signatureWanted(let token, let request):
+            handler?.connection(self, sign: request) { [self] signature in
+                resolve { (engine) throws(SSHError) in try engine.resolve(signature: token, signature) }
+            }
+        case .userAuthAttempted(let token, let attempt):
+            handler?.connection(self, authenticate: attempt) { [self] answer in
+                resolve { (engine) throws(SSHError) in try engine.resolve(userAuth: token, answer) }
+            }
+        case .banner(let text): handler?.connection(self, banner: text)
+        case .authenticated:
+            isReady = true
+            startKeepAlive()
+            authenticated?()
+            authenticated = nil
+            handler?.connectionReady(self)
+        case .disconnected(let reason, let message): end(.disconnected(reason, message))
+        }
+    }
+
+    private func requested(_ offer: GlobalRequestOffer) {
+        let request = GlobalRequest(offer, on: self)
+        if request.wantsReply { unansweredRequests.append(request) }
+        if request.name == KeepAlive.requestName {
+            request.reply(success: false)
+        } else {
+            handler?.connection(self, globalRequest: request)
+        }
+    }
+
+    /// The answer to a question of the engine, inside of the question or later.
+    private func resolve(_ body: (inout SSHEngine) throws(SSHError) -> Void) {
+        guard state == .running else { return }
+        do throws(SSHError) {
+            try body(&engine)
+        } catch {
+            end(TeleportError(error))
+            return
+        }
+        guard !isProcessing else { return }
+        var nothing = MutableSpan<UInt8>()
+        process(&nothing)
+    }
+
+    // MARK: Output
+
+    private func scheduleFlush() {
+        guard !isFlushScheduled, state != .closed else { return }
+        isFlushScheduled = true
+        loop.atEndOfTurn { [self] in flush() }
+    }
+
+    private func flush() {
+        isFlushScheduled = false
+        guard state != .closed else { return }
+        let count = engine.outputCount
+        if count > 0 {
+            transport.write(engine.output)
+            engine.consumeOutput(count)
+        }
+        if state == .ending {
+            transport.shutdown()
+            return
+        }
+        updateReading()
+        updateDeadline()
+    }
+
+    private func updateReading() {
+        let wants = engine.wantsInput && transport.queuedBytes < Self.unsentBytesMax
+        guard wants == isReadingPaused else { return }
+        isReadingPaused = !wants
+        if wants { transport.resumeReading() } else { transport.pauseReading() }
+    }
+
+    // MARK: Time
+
+    /// A deadline that has moved back is found out when the old one is due.
+    private func updateDeadline() {
+        guard let deadline = engine.nextDeadline else { return }
+        if let armedDeadline, armedDeadline <= deadline { return }
+        deadlineTimer?.cancel()
+        armedDeadline = deadline
+        deadlineTimer = loop.schedule(after: deadline - loop.now) { [weak self] in self?.deadlineReached() }
+    }
+
+    private func deadlineReached() {
+        armedDeadline = nil
+        guard state == .running else { return }
+        do throws(SSHError) {
+            try engine.handleDeadline(now: loop.now)
+        } catch {
+            end(TeleportError(error))
+            return
+        }
+        scheduleFlush()
+    }
+
+    private func startKeepAlive() {
+        guard let interval = keepAlive?.options.interval else { return }
+        keepAliveTimer = loop.schedule(after: interval) { [weak self] in self?.keepAliveTick() }
+    }
+
+    private func keepAliveTick() {
+        guard state == .running, let action = keepAlive?.tick() else { return }
+        switch action {
+        case .wait: break
+        case .probe: sendGlobalRequest(KeepAlive.requestName) { _ in }
+        case .giveUp:
+            end(.connectionProblem("the peer has not answered for too long"))
+            transport.close()
+            return
+        }
+        startKeepAlive()
+    }
+
+    private func stopQuickAcknowledgements() {
+        quickStream?.quickAcknowledgements = false
+        quickStream = nil
+    }
+
+    // MARK: The end
+
+    /// Begins the end: handlers are told at the end of the turn, our last words go out, then the transport is closed.
+    private func end(_ error: TeleportError?) {
+        guard state == .running else { return }
+        state = .ending
+        deadlineTimer?.cancel()
+        keepAliveTimer?.cancel()
+        stopQuickAcknowledgements()
+        loop.atEndOfTurn { [self] in tellHandlers(error) }
+        scheduleFlush()
+        transport.resumeReading()
+        loop.schedule(after: Self.lingerTime) { [weak self] in self?.transport.close() }
+    }
+
+    private func tellHandlers(_ error: TeleportError?) {
+        let ended = channels.values
+        channels = [:]
+        for channel in ended { channel.closed() }
+        let waiting = replies
+        replies = []
+        for reply in waiting { reply?(.closed) }
+        unansweredRequests = []
+        let handler = handler
+        self.handler = nil
+        handler?.connectionClosed(self, error: error)
+    }
+}
+
+extension SSHConnection: SSHTransportUser {
+    package func transportReceived(_ bytes: inout MutableSpan<UInt8>) {
+        keepAlive?.heard()
+        process(&bytes)
+    }
+
+    package func transportEnded() {
+        if state == .running { end(isReady && channels.isEmpty ? nil : .connectionProblem("the peer closed the connection")) }
+        transport.close()
+    }
+
+    package func transportDrained() {
+        guard state == .running else { return }
+        updateReading()
+        guard channelsWaiting else { return }
+        channelsWaiting = false
+        for channel in channels.values { channel.roomAgain() }
+    }
+
+    package func transportClosed(_ error: TeleportError?) {
+        end(error ?? .connectionProblem("the connection was lost"))
+        state = .closed
+        released?()
+        released = nil
+    }
+}
+
+extension TeleportError {
+    /// What the engine died of, with its own text as the cause.
+    init(_ error: SSHError) {
+        switch error.reason {
+        case .disconnectedByPeer(let reason, let message): self = .disconnected(reason, message) ?? .connectionProblem("the peer ended the connection")
+        case .hostKeyRefused(let reason): self = .accessDenied("the host key was refused: \(reason)", cause: error)
+        case .credentialsExhausted, .authenticationAttempts: self = .accessDenied("the user was not let in", cause: error)
+        default: self = .connectionProblem("the SSH connection failed: \(error.peerText)", cause: error)
+        }
+    }
+
+    /// A peer's good-bye; nil where it is the normal end.
+    static func disconnected(_ reason: DisconnectReason, _ message: String) -> TeleportError? {
+        if reason == .byApplication { return nil }
+        return .connectionProblem("the peer ended the connection: \(message)")
+    }
+}

@@ -1,0 +1,93 @@
+import Base
+import EventLoop
+import Testing
+
+/// Runs `body` on a fresh loop of its own thread, and stops the loop afterwards.
+func onLoop<T: Sendable>(
+    _ body: @escaping @Sendable (isolated EventLoop) async throws -> T
+) async throws -> T {
+    let eventLoop = EventLoop(name: "test")
+    eventLoop.start()
+    defer { eventLoop.stop() }
+    return try await withCheckedThrowingContinuation { continuation in
+        eventLoop.spawn { eventLoop in
+            do {
+                continuation.resume(returning: try await body(eventLoop))
+            } catch {
+                continuation.resume(throwing: error)
+            }
+        }
+    }
+}
+
+/// Waits for a callback of the loop.
+func callback<T: Sendable>(
+    isolation: isolated (any Actor)? = #isolation, _ body: (@escaping (T) -> Void) throws -> Void
+) async throws -> T {
+    try await withCheckedThrowingContinuation { continuation in
+        do {
+            try body { continuation.resume(returning: $0) }
+        } catch {
+            continuation.resume(throwing: error)
+        }
+    }
+}
+
+/// Gathers what a stream brings.
+final class Recorder: StreamHandler {
+    var bytes: [UInt8] = []
+    var hasEnded = false
+    var isDrained = false
+    var isClosed = false
+    var error: TeleportError?
+    /// Is called after each event.
+    var changed: (() -> Void)?
+
+    func stream(_ stream: Stream, received bytes: inout MutableSpan<UInt8>) {
+        self.bytes += Array(copying: bytes.span)
+        changed?()
+    }
+    func streamEnded(_ stream: Stream) {
+        hasEnded = true
+        changed?()
+    }
+    func streamDrained(_ stream: Stream) {
+        isDrained = true
+        changed?()
+    }
+    func streamClosed(_ stream: Stream, error: TeleportError?) {
+        isClosed = true
+        self.error = error
+        changed?()
+    }
+
+    /// Waits until `condition` holds.
+    func wait(isolation: isolated (any Actor)? = #isolation, until condition: @escaping (Recorder) -> Bool) async {
+        await withCheckedContinuation { continuation in
+            if condition(self) { return continuation.resume() }
+            changed = { [unowned self] in
+                guard condition(self) else { return }
+                changed = nil
+                continuation.resume()
+            }
+        }
+    }
+
+    var text: String { String(decoding: bytes, as: UTF8.self) }
+}
+
+/// Sends back what comes, and ends when the peer ends.
+final class Echo: StreamHandler {
+    func stream(_ stream: Stream, received bytes: inout MutableSpan<UInt8>) {
+        stream.write(bytes.span)
+        if !stream.isWritable { stream.pauseReading() }
+    }
+    func streamEnded(_ stream: Stream) { stream.closeAfterWrites() }
+    func streamDrained(_ stream: Stream) { stream.resumeReading() }
+    func streamClosed(_ stream: Stream, error: TeleportError?) {}
+}
+
+extension SocketAddress {
+    /// A port of the kernel's choice.
+    static let anyPort = SocketAddress(.loopback4, port: 0)
+}
