@@ -87,6 +87,7 @@ var targets: [Target] = [
 targets += [
     tests("BaseTests", "Base", log),
     tests("CryptoTests", "Crypto", "Base"),
+    tests("LimitsTests", "Limits", "Base"),
     tests("SSHWireTests", "SSHWire", "Crypto", "Base"),
     tests("EventLoopTests", "EventLoop", "Base"),
     tests("SSHNetTests", "SSHNet", "SSHEngine", "SSHWire", "EventLoop", "Limits", "Crypto", "Base"),

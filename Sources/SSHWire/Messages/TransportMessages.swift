@@ -56,7 +56,7 @@ package struct IgnoreMessage: SSHMessage {
     }
 
     package init(parsing reader: inout ByteReader) throws(WireError) {
-        data = try reader.readString(max: FieldLimit.requestPayload)
+        data = try reader.readString(max: FieldLimit.ignored)
     }
 
     package func write(to writer: inout ByteWriter) {

@@ -79,8 +79,8 @@ package enum FieldLimit {
     package static let keyShare = 2048
     /// A command line; Linux takes 128 KiB for one argument.
     package static let command = 131072
-    /// The fields of a request or channel type, whichever it is.
-    package static let requestPayload = 262144
+    /// RFC 4253 §6.1: no packet that is larger need be taken.
+    package static let ignored = 262144
 }
 
 extension ByteReader {
