@@ -1,4 +1,5 @@
 package import Base
+package import SSHWire
 
 /// What an authority signs.
 package enum AuthorityKind: String, CaseIterable, Codable, Sendable {
@@ -33,12 +34,9 @@ package struct CertificateAuthority: ResourceBody {
         self.roleMap = roleMap
     }
 
-    /// The keys as they stand in certificates (RFC 4251 §5 blobs), to be compared byte by byte.
-    package var keyBlobs: [[UInt8]] {
-        publicKeys.compactMap { line in
-            let fields = line.split(separator: " ")
-            return fields.count >= 2 ? Base64.decode(fields[1]) : nil
-        }
+    /// The keys of ``publicKeys``, to be compared whole; ``check()`` has read them all.
+    package var keys: [PublicKey] {
+        publicKeys.compactMap { try? PublicKey(text: $0) }
     }
 
     private enum SpecKeys: String, CodingKey, CaseIterable {
@@ -80,15 +78,14 @@ package struct CertificateAuthority: ResourceBody {
         }
         guard roleMap.mappings.isEmpty || type == .user else { throw .badParameter("only a user authority has a role_map") }
         for line in publicKeys {
-            let fields = line.split(separator: " ")
-            guard fields.count >= 2, Self.keyTypes.contains(String(fields[0])), let blob = Base64.decode(fields[1]),
-                blob.starts(with: [0, 0, 0, UInt8(fields[0].utf8.count)] + Array(fields[0].utf8)), blob.count <= 1024
-            else { throw .badParameter("authority \(name) has a key that is not one of \(Self.keyTypes.joined(separator: ", "))") }
+            let key: PublicKey
+            do { key = try PublicKey(text: line) } catch { throw .badParameter("authority \(name) has a key that cannot be read", cause: error) }
+            guard Self.keyTypes.contains(key.type) else { throw .badParameter("authority \(name) has a key of type \(key.type.rawValue)") }
         }
     }
 
-    /// What may sign certificates here. A certificate type is none of them: an authority is a plain key.
-    package static let keyTypes = ["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"]
+    /// What may sign certificates here.
+    package static let keyTypes: Set<KeyType> = [.ed25519, .ecdsaP256, .ecdsaP384, .ecdsaP521]
 }
 
 /// The private half of an authority. Only the auth server holds one, and only its own host's administrator can read it.

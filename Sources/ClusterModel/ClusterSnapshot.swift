@@ -1,4 +1,5 @@
 package import Base
+package import SSHWire
 
 /// What the auth server tells the other services of the cluster at one moment. It holds nothing secret.
 package struct ClusterState: Codable, Equatable, Sendable {
@@ -42,25 +43,14 @@ package struct ClusterState: Codable, Equatable, Sendable {
     }
 }
 
-/// Keys that may sign certificates of one kind, each good for one cluster's name.
-package struct AuthorityKeys: Hashable, Sendable {
-    package let cluster: String
-    /// RFC 4251 §5 blobs of plain keys.
-    package let keys: [[UInt8]]
-    /// `ssh-ed25519 AAAA…` lines of the same.
-    package let lines: [String]
-    /// What the cluster's roles are worth here; nil for this cluster's own authority.
-    package let roleMap: RoleMap?
-}
-
 /// A ``ClusterState`` with its indexes: built once, then shared and read by every loop without a lock.
 package final class ClusterSnapshot: Sendable {
     package let state: ClusterState
     package let roles: [String: Role]
     /// Own user authority first, then those of enabled root clusters. Never a leaf's.
-    package let userAuthorities: [AuthorityKeys]
+    package let userAuthorities: [TrustedAuthority]
     /// Own host authority first, then roots' (for their tunnel servers) and leaves' (for their agents and nodes).
-    package let hostAuthorities: [AuthorityKeys]
+    package let hostAuthorities: [TrustedAuthority]
     /// Clusters that this one dials.
     package let rootClusters: Set<String>
     /// Clusters that dial this one.
@@ -68,6 +58,7 @@ package final class ClusterSnapshot: Sendable {
     /// PEM of this cluster's TLS authority.
     package let tlsAuthorities: [String]
 
+    private let roleMaps: [String: RoleMap]
     private let nodesByUUID: [String: Node]
     private let nodesByHostname: [String: [Node]]
     private let nodesByHost: [String: [Node]]
@@ -88,20 +79,17 @@ package final class ClusterSnapshot: Sendable {
         rootClusters = roots
         leafClusters = Set(foreign.filter { $0.type == .host }.map(\.cluster)).subtracting(roots)
 
-        func keys(_ authority: CertificateAuthority) -> AuthorityKeys {
-            AuthorityKeys(
-                cluster: authority.cluster, keys: authority.keyBlobs, lines: authority.publicKeys,
-                roleMap: authority.cluster == own ? nil : authority.roleMap)
-        }
         let ownAuthorities = state.authorities.filter { $0.cluster == own }
-        userAuthorities =
-            ownAuthorities.filter { $0.type == .user }.map(keys) + foreign.filter { $0.type == .user && roots.contains($0.cluster) }.map(keys)
-        hostAuthorities = ownAuthorities.filter { $0.type == .host }.map(keys) + foreign.filter { $0.type == .host }.map(keys)
+        let users = ownAuthorities.filter { $0.type == .user } + foreign.filter { $0.type == .user && roots.contains($0.cluster) }
+        let hosts = (ownAuthorities + foreign).filter { $0.type == .host }
+        userAuthorities = users.flatMap { authority in authority.keys.map { TrustedAuthority(key: $0, use: .user, cluster: authority.cluster) } }
+        hostAuthorities = hosts.flatMap { authority in authority.keys.map { TrustedAuthority(key: $0, use: .host, cluster: authority.cluster) } }
+        roleMaps = Dictionary(users.map { ($0.cluster, $0.roleMap) }, uniquingKeysWith: { first, _ in first })
         tlsAuthorities = ownAuthorities.filter { $0.type == .tls }.flatMap(\.tlsCertificates)
 
         nodesByUUID = Dictionary(state.nodes.map { ($0.uuid, $0) }, uniquingKeysWith: { first, _ in first })
         nodesByHostname = Dictionary(grouping: state.nodes, by: { $0.hostname.lowercased() })
-        nodesByHost = Dictionary(grouping: state.nodes, by: { (try? HostAndPort($0.addr).host.lowercased()) ?? "" })
+        nodesByHost = Dictionary(grouping: state.nodes, by: { HostPort($0.addr)?.host.lowercased() ?? "" })
     }
 
     package var clusterName: String { state.clusterName }
@@ -113,33 +101,40 @@ package final class ClusterSnapshot: Sendable {
     }
 
     /// The host authority of one cluster alone: what a tunnel's other end, or a node of that cluster, must be signed by.
-    package func hostAuthorities(of cluster: String) -> [AuthorityKeys] {
+    package func hostAuthorities(of cluster: String) -> [TrustedAuthority] {
         hostAuthorities.filter { $0.cluster == cluster }
     }
 
     // MARK: Users
 
-    /// Whom a certificate speaks for here.
+    /// Whom a certificate speaks for here. It must have been judged before, and `cluster` is that of the authority which signed it.
     ///
-    /// - Parameter authority: the one of ``userAuthorities`` whose key signed the certificate.
-    /// - Parameter authorityExtension: the certificate's `x-teleport-authority`, if it has one.
-    /// - Parameter rolesExtension: the certificate's `teleport-roles`, if it has one.
-    package func identity(
-        keyID: String, principals: [String], rolesExtension: String?, authorityExtension: String?, signedBy authority: AuthorityKeys
-    ) throws(TeleportError) -> AccessIdentity {
-        guard authorityExtension ?? authority.cluster == authority.cluster else {
-            throw .accessDenied("the certificate names a cluster other than its authority's, \(authority.cluster)")
+    /// - Throws: where its roles are worth nothing here, or it names another cluster.
+    package func identity(of certificate: Certificate, signedBy cluster: String) throws(TeleportError) -> AccessIdentity {
+        guard certificate.kind == .user else { throw .accessDenied("a host certificate is nobody's") }
+        if certificate.extensions.contains(CertificateExtension.authority), certificate.extensions[CertificateExtension.authority] != cluster {
+            throw .accessDenied("the certificate names a cluster other than its authority's, \(cluster)")
         }
-        try Names.checkUser(keyID)
-        let claimed = try rolesExtension.map { text throws(TeleportError) in try CertificateNames.parseRoles(text) } ?? []
-        let roles = authority.roleMap?.map(claimed) ?? claimed
-        guard !roles.isEmpty else {
-            throw .accessDenied(
-                authority.roleMap == nil
-                    ? "the certificate of \(keyID) has no roles"
-                    : "no role of \(keyID) of cluster \(authority.cluster) is mapped to a role of \(clusterName)")
+        try Names.checkUser(certificate.keyID)
+        var claimed: [String] = []
+        if certificate.extensions.contains(CertificateExtension.roles) {
+            claimed = try CertificateRequest.parseRoles(certificate.extensions[CertificateExtension.roles] ?? "")
         }
-        return AccessIdentity(cluster: authority.cluster, name: keyID, roles: roles, logins: principals)
+        return AccessIdentity(
+            cluster: cluster, name: certificate.keyID, roles: try localRoles(claimed, of: certificate.keyID, from: cluster),
+            logins: certificate.validPrincipals)
+    }
+
+    /// What roles of a user of `cluster` are worth here: those of this cluster themselves, those of a root what the map gives.
+    package func localRoles(_ claimed: [String], of user: String, from cluster: String) throws(TeleportError) -> [String] {
+        if cluster == clusterName {
+            guard !claimed.isEmpty else { throw .accessDenied("the certificate of \(user) has no roles") }
+            return claimed
+        }
+        guard let roleMap = roleMaps[cluster] else { throw .accessDenied("cluster \(cluster) is not trusted for users") }
+        let local = roleMap.map(claimed)
+        guard !local.isEmpty else { throw .accessDenied("no role of \(user) of cluster \(cluster) is mapped to a role of \(clusterName)") }
+        return local
     }
 
     /// Whether `identity` may be `login` on a node with these labels.
@@ -173,7 +168,7 @@ package final class ClusterSnapshot: Sendable {
             found = nodesByUUID[name].map { [$0] } ?? nodesByHostname[name] ?? (name.isEmpty ? nil : nodesByHost[name]) ?? []
         }
         guard !found.isEmpty else { throw .notFound("no node \(Names.quoted(host)) in cluster \(clusterName)") }
-        let fitting = port == 0 ? found : found.filter { $0.addr.isEmpty || (try? HostAndPort($0.addr).port) == port }
+        let fitting = port == 0 ? found : found.filter { $0.addr.isEmpty || HostPort($0.addr)?.port == port }
         guard let node = fitting.first else {
             let ports = found.map(\.addr).sorted().joined(separator: ", ")
             throw .notFound("node \(Names.quoted(host)) of cluster \(clusterName) has no port \(port); it listens on \(ports)")

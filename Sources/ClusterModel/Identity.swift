@@ -1,4 +1,5 @@
 package import Base
+package import Crypto
 
 /// What a caller of the auth API is, apart from any user's roles.
 package enum SystemRole: String, CaseIterable, Codable, Sendable {
@@ -12,14 +13,14 @@ package enum SystemRole: String, CaseIterable, Codable, Sendable {
     case signup = "Signup"
 }
 
-/// Who an X.509 certificate of ours speaks for: common name, organisations and locality of its subject.
+/// Who an X.509 certificate of ours speaks for.
 ///
-/// A host's roles and a user's roles are told apart by the organisational unit, so that a user's role called `Proxy` is worth nothing.
+/// Common name: the user's name or the host's UUID. Organisations: roles. Organisational units: the cluster, then `host` or `user`,
+/// so that a user's role called `Proxy` is worth nothing.
 package struct TLSIdentity: Hashable, Sendable {
     package enum Bearer: String, Sendable { case host, user }
 
     package let bearer: Bearer
-    /// The user's name, or the host's UUID.
     package let name: String
     /// System roles of a host; roles of a user.
     package let roles: [String]
@@ -33,6 +34,24 @@ package struct TLSIdentity: Hashable, Sendable {
         self.cluster = cluster
     }
 
+    /// What the subject says; whether it is to be believed is decided by the chain, before.
+    package init(subjectOf certificate: X509Certificate) throws(TeleportError) {
+        let units = certificate.organizationalUnits
+        guard units.count == 2, let bearer = Bearer(rawValue: units[1]) else { throw .accessDenied("the certificate's subject is not one of ours") }
+        try Names.checkCluster(units[0])
+        try Names.checkUser(certificate.commonName)
+        self.init(bearer: bearer, name: certificate.commonName, roles: certificate.organizations, cluster: units[0])
+    }
+
+    /// - Parameter uses: `server` for auth servers and proxies alone: whoever has it can speak as one.
+    package func template(
+        dnsNames: [String] = [], ipAddresses: [String] = [], notAfter: UnixTime, uses: Set<CertificateUse>, now: UnixTime
+    ) -> CertificateTemplate {
+        CertificateTemplate(
+            commonName: name, organizations: roles, organizationalUnits: [cluster, bearer.rawValue], dnsNames: dnsNames,
+            ipAddresses: ipAddresses, notBefore: now + (.zero - CertificateRequest.clockSkew), notAfter: notAfter, uses: uses)
+    }
+
     package var systemRoles: Set<SystemRole> {
         switch bearer {
         case .host: Set(roles.compactMap(SystemRole.init(rawValue:)))
@@ -44,33 +63,4 @@ package struct TLSIdentity: Hashable, Sendable {
     package static func authServerName(cluster: String) -> String { "auth.\(cluster)" }
     /// The same for its proxies' HTTPS.
     package static func proxyServerName(cluster: String) -> String { "proxy.\(cluster)" }
-}
-
-/// Names in SSH certificates, and what follows from a node's and a cluster's.
-package enum CertificateNames {
-    package static let authorityExtension = "x-teleport-authority"
-    package static let roleExtension = "x-teleport-role"
-    package static let rolesExtension = "teleport-roles"
-    package static let traitsExtension = "teleport-traits"
-    /// Critical option of the credential of a site whose agent is a plain OpenSSH client.
-    package static let siteOption = "x-teleport-site"
-
-    /// `UUID.CLUSTER`: the key id of a host certificate and the user name of a tunnel's agent.
-    package static func hostKeyID(uuid: String, cluster: String) -> String { "\(uuid).\(cluster)" }
-
-    /// The principals of a host, without its public addresses.
-    package static func hostPrincipals(uuid: String, hostname: String, cluster: String) -> [String] {
-        [uuid, "\(uuid).\(cluster)", hostname, "\(hostname).\(cluster)"]
-    }
-
-    /// The user's roles from the extension's text.
-    package static func parseRoles(_ text: String) throws(TeleportError) -> [String] {
-        let roles: [String]
-        do { roles = try JSONText.decode([String].self, from: text) } catch {
-            throw .badParameter("the certificate's \(rolesExtension) is not a list of names", cause: error)
-        }
-        guard roles.count <= 64, Set(roles).count == roles.count else { throw .badParameter("the certificate's \(rolesExtension) repeats itself") }
-        for role in roles { try Names.checkRole(role) }
-        return roles
-    }
 }

@@ -43,7 +43,10 @@ package enum Names {
 
     /// `HOST:PORT` with a port from 1 to 65535; an IPv6 address stands in brackets.
     package static func checkAddress(_ text: String) throws(TeleportError) {
-        _ = try HostAndPort(text)
+        guard text.utf8.count <= 300, let address = HostPort(text), address.port > 0 else {
+            throw .badParameter("address \(quoted(text)) is not HOST:PORT with a port from 1 to 65535")
+        }
+        if IPAddress(address.host) == nil { try checkNode(address.host) }
     }
 
     /// A text as it may be shown: in quotes, cut at 64 characters, without control characters.
@@ -90,50 +93,6 @@ package enum Names {
     private static func isLowerHex(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"): true
-        default: false
-        }
-    }
-}
-
-/// `HOST:PORT`, where the host may be a name, an IPv4 address or an IPv6 address in brackets.
-package struct HostAndPort: Hashable, Sendable, CustomStringConvertible {
-    /// Without brackets.
-    package let host: String
-    /// 1...65535.
-    package let port: UInt16
-
-    package init(host: String, port: UInt16) {
-        self.host = host
-        self.port = port
-    }
-
-    package init(_ text: String) throws(TeleportError) {
-        let shown = Names.quoted(text)
-        guard text.utf8.count <= 300, let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")) else {
-            throw .badParameter("address \(shown) is not HOST:PORT")
-        }
-        let digits = text[text.utf8.index(after: colon)...]
-        guard !digits.isEmpty, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(digits), port > 0 else {
-            throw .badParameter("address \(shown) has no port from 1 to 65535")
-        }
-        var host = String(text[..<colon])
-        if host.hasPrefix("["), host.hasSuffix("]") {
-            host = String(host.dropFirst().dropLast())
-            guard host.utf8.contains(UInt8(ascii: ":")), host.utf8.allSatisfy(Self.isAddressCharacter) else {
-                throw .badParameter("address \(shown) has no IPv6 address in its brackets")
-            }
-        } else {
-            try Names.checkNode(host)
-        }
-        self.host = host
-        self.port = port
-    }
-
-    package var description: String { host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)" }
-
-    private static func isAddressCharacter(_ byte: UInt8) -> Bool {
-        switch byte {
-        case 0x30...0x39, UInt8(ascii: "a")...UInt8(ascii: "f"), UInt8(ascii: "A")...UInt8(ascii: "F"), UInt8(ascii: ":"), UInt8(ascii: "."): true
         default: false
         }
     }
