@@ -150,21 +150,12 @@ package struct X509Certificate: Sendable, Hashable {
             case GEN_DNS: dns.append(try unsafe text(value))
             case GEN_IPADD:
                 let bytes = unsafe Array(UnsafeBufferPointer(start: ASN1_STRING_get0_data(value), count: Int(ASN1_STRING_length(value))))
-                ip.append(try address(bytes))
+                guard let address = IPAddress(bytes: bytes) else { throw .badEncoding("an IP address of \(bytes.count) bytes") }
+                ip.append(address.description)
             default: continue
             }
         }
         return (dns, ip)
-    }
-
-    /// IPv6 is written in full groups without `::`; compare addresses, not texts.
-    private static func address(_ bytes: [UInt8]) throws(CryptoError) -> String {
-        switch bytes.count {
-        case 4: bytes.map { "\($0)" }.joined(separator: ".")
-        case 16:
-            stride(from: 0, to: 16, by: 2).map { String(UInt16(bytes[$0]) << 8 | UInt16(bytes[$0 + 1]), radix: 16) }.joined(separator: ":")
-        default: throw .badEncoding("an IP address of \(bytes.count) bytes")
-        }
     }
 
     private static func time(_ time: UnsafePointer<ASN1_TIME>?) throws(CryptoError) -> UnixTime {
