@@ -97,7 +97,7 @@ let unsafeFiles: Set<String> = [
 
 /// The files that own a thread boundary.
 let uncheckedSendableFiles: Set<String> = [
-    "Base/Locking/Lock.swift", "EventLoop/Loop/LoopExecutor.swift",
+    "Base/Locking/Lock.swift", "Crypto/Handles/OpenSSLHandle.swift", "EventLoop/Loop/LoopExecutor.swift",
 ]
 
 /// The files that use atomics; `Synchronization.Mutex` is used nowhere (see ``Lock``).
