@@ -36,6 +36,14 @@ package enum StoreError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether the condition of a write did not hold, and the store is as well as before.
+    package var isCondition: Bool {
+        switch self {
+        case .exists, .missing, .conflict: true
+        case .locked, .compacted, .tooLarge, .closed, .failed, .corrupt: false
+        }
+    }
+
     package var kind: ErrorKind {
         switch self {
         case .exists: .alreadyExists

@@ -66,8 +66,9 @@ final class Database {
             try execute("COMMIT")
             return result
         } catch {
-            // Some failures, a full disk say, have rolled back already.
-            if unsafe sqlite3_get_autocommit(handle) == 0 { try execute("ROLLBACK") }
+            // Some failures, a full disk say, have rolled back already. What matters is the first failure: one of the rollback itself
+            // is heard when the next transaction cannot begin.
+            if unsafe sqlite3_get_autocommit(handle) == 0 { _ = unsafe sqlite3_exec(handle, "ROLLBACK", nil, nil, nil) }
             throw error
         }
     }

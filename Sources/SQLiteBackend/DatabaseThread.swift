@@ -150,10 +150,8 @@ final class DatabaseThread: @unchecked Sendable {
         do throws(StoreError) {
             return .success(try body())
         } catch {
-            switch error {
-            case .exists, .missing, .conflict: return .failure(error)
-            case .locked, .compacted, .tooLarge, .closed, .failed, .corrupt: throw error
-            }
+            guard error.isCondition else { throw error }
+            return .failure(error)
         }
     }
 

@@ -113,6 +113,8 @@ final class SQLiteTables {
             for write in writes { try apply(write, latest: &latest, now: now) }
             try database.execute("RELEASE writes")
         } catch {
+            // After any other failure the whole transaction goes.
+            guard error.isCondition else { throw error }
             latest = before
             try database.execute("ROLLBACK TO writes")
             try database.execute("RELEASE writes")

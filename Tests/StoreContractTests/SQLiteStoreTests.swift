@@ -97,7 +97,9 @@ struct SQLiteStoreTests {
                     group.addTask {
                         for number in 0..<100_000 {
                             let name = "\(writer)-\(number)"
-                            try await store.put(try StoreKey("written").appending(name), name.bytes)
+                            _ = try await store.commit([
+                                .put(try StoreKey("written").appending(name), name.bytes), .put(try StoreKey("twins").appending(name), []),
+                            ])
                             let line = "acknowledged \(name)\n"
                             _ = unsafe write(STDOUT_FILENO, line, line.utf8.count)
                             let count = acknowledged.withLock { count in
@@ -119,6 +121,8 @@ struct SQLiteStoreTests {
         let found = Dictionary(uniqueKeysWithValues: try await store.range(StoreKey("written")).items.map { ($0.key.name, $0.value) })
         let lost = names.filter { found[$0] != $0.bytes }
         #expect(lost.isEmpty, "of \(names.count) acknowledged writes these are lost")
+        // Those that were not acknowledged are there whole or not at all.
+        #expect(try await store.range(StoreKey("twins")).items.map(\.key.name) == found.keys.sorted())
         await store.close()
     }
 }
