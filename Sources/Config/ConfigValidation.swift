@@ -1,0 +1,54 @@
+internal import Base
+internal import ClusterModel
+
+extension Config {
+    /// The rules across keys.
+    func validate() throws(TeleportError) {
+        try Names.checkNode(nodename)
+        guard !dataDir.isEmpty else { throw .badParameter("teleport.data_dir is empty") }
+        guard !roles.isEmpty else {
+            throw .badParameter("no service is enabled: enable auth_service, proxy_service or ssh_service, or name them with --roles")
+        }
+        guard !authServers.isEmpty else {
+            throw TeleportError(
+                .missingParameter,
+                "no auth server is known: name one in teleport.auth_servers or with --auth-server, or enable auth_service here")
+        }
+        if let authToken {
+            guard !authToken.isEmpty, authToken.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
+                throw .badParameter("teleport.auth_token is empty or has characters that no token has")
+            }
+        }
+        if let auth { try Names.checkCluster(auth.clusterName) }
+        if let node {
+            // As the auth server will judge it when it is announced.
+            try ClusterModel.Node(uuid: nodename, hostname: nodename, addr: "", labels: node.labels, cluster: "").check()
+        }
+        guard limits.authenticationDeadline > .zero else {
+            throw .badParameter("teleport.connection_limits.authentication_deadline must be longer than 0")
+        }
+        try validateListeners()
+    }
+
+    private func validateListeners() throws(TeleportError) {
+        var listeners: [(key: String, address: SocketAddress)] = []
+        if let auth { listeners.append(("auth_service.listen_addr", auth.listen)) }
+        if let node { listeners.append(("ssh_service.listen_addr", node.listen)) }
+        if let proxy {
+            listeners.append(("proxy_service.listen_addr", proxy.listen))
+            listeners.append(("proxy_service.tunnel_listen_addr", proxy.tunnelListen))
+            listeners.append(("proxy_service.web_listen_addr", proxy.webListen))
+        }
+        if let diagnostics { listeners.append(("teleport.diag_addr", diagnostics)) }
+        for (index, second) in listeners.enumerated() {
+            for first in listeners[..<index] where overlap(first.address, second.address) {
+                throw .badParameter("\(first.key) and \(second.key) are both \(second.address)")
+            }
+        }
+    }
+
+    private func overlap(_ left: SocketAddress, _ right: SocketAddress) -> Bool {
+        guard let leftIP = left.ip, let rightIP = right.ip, left.port == right.port, left.port != 0 else { return false }
+        return leftIP == rightIP || leftIP.isUnspecified || rightIP.isUnspecified
+    }
+}

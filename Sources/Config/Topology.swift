@@ -1,0 +1,172 @@
+package import Base
+package import ClusterModel
+
+/// Clusters on one machine, their hosts, and who trusts whom: `topologies/NAME.yaml`.
+package struct Topology: Equatable, Sendable {
+    package struct Cluster: Equatable, Sendable {
+        package let name: String
+        package let hosts: [Host]
+        /// Made when the cluster first starts.
+        package let users: [User]
+    }
+
+    /// One process: its services listen on one address, at the usual ports.
+    package struct Host: Equatable, Sendable {
+        package let name: String
+        package let address: IPAddress
+        package let roles: [ServiceRole]
+        package let labels: Labels
+    }
+
+    /// The leaf's proxy dials the root's; users of the root reach the nodes of the leaf under the roles that the map gives them.
+    package struct Trust: Equatable, Sendable {
+        package let leaf: String
+        package let root: String
+        package let roleMap: RoleMap
+    }
+
+    package let clusters: [Cluster]
+    package let trusts: [Trust]
+
+    /// - Parameter file: what errors call the text.
+    /// - Throws: `BadParameter` with file, line and path of what is wrong.
+    package init(parsing text: [UInt8], file: String) throws(TeleportError) {
+        guard let document = try YAMLDocument.parse(text, file: file) else { throw .badParameter("\(file): no topology is in it") }
+        let entries = try YAMLDecoder.decode(TopologyFile.self, from: document)
+        try entries.check(file: file)
+        clusters = entries.clusters.map(\.value.cluster)
+        trusts = entries.trust.map { entries in
+            entries.map { Trust(leaf: $0.value.leaf, root: $0.value.root, roleMap: $0.value.roleMap) }
+        } ?? []
+    }
+
+    package static func load(_ path: String) throws(TeleportError) -> Topology {
+        try Topology(parsing: try TextFile.read(path, bytesMax: YAMLDocument.bytesMax), file: path)
+    }
+}
+
+/// The keys of the file.
+private struct TopologyFile: Decodable {
+    struct Cluster: Decodable {
+        let name: ClusterName
+        let hosts: [Located<Host>]
+        let users: [Located<User>]?
+
+        var cluster: Topology.Cluster {
+            Topology.Cluster(
+                name: name.text, hosts: hosts.map(\.value.host),
+                users: users.map { users in
+                    users.map { ClusterModel.User(name: $0.value.name.text, roles: $0.value.roles ?? [Role.accessName], logins: $0.value.logins) }
+                } ?? [])
+        }
+    }
+
+    struct Host: Decodable {
+        let name: HostName
+        let address: Address
+        let roles: [ServiceRole]
+        let labels: Labels?
+
+        var host: Topology.Host { Topology.Host(name: name.text, address: address.ip, roles: roles, labels: labels ?? [:]) }
+    }
+
+    struct User: Decodable {
+        let name: UserName
+        let logins: [String]
+        let roles: [String]?
+    }
+
+    struct Trust: Decodable {
+        let leaf: String
+        let root: String
+        let roleMap: RoleMap
+
+        enum CodingKeys: String, CodingKey {
+            case leaf, root
+            case roleMap = "role_map"
+        }
+    }
+
+    struct ClusterName: Decodable {
+        let text: String
+        init(from decoder: any Decoder) throws {
+            text = try decoder.singleValueContainer().decode(String.self)
+            try Names.checkCluster(text)
+        }
+    }
+
+    struct HostName: Decodable {
+        let text: String
+        init(from decoder: any Decoder) throws {
+            text = try decoder.singleValueContainer().decode(String.self)
+            try Names.checkNode(text)
+        }
+    }
+
+    struct UserName: Decodable {
+        let text: String
+        init(from decoder: any Decoder) throws {
+            text = try decoder.singleValueContainer().decode(String.self)
+            try Names.checkUser(text)
+        }
+    }
+
+    struct Address: Decodable {
+        let ip: IPAddress
+        init(from decoder: any Decoder) throws {
+            let text = try decoder.singleValueContainer().decode(String.self)
+            guard let ip = IPAddress(text), !ip.isUnspecified else {
+                throw TeleportError.badParameter("\(Names.quoted(text)) is not the IP address of a host, such as 127.0.1.1")
+            }
+            self.ip = ip
+        }
+    }
+
+    let clusters: [Located<Cluster>]
+    let trust: [Located<Trust>]?
+
+    func check(file: String) throws(TeleportError) {
+        guard !clusters.isEmpty else { throw .badParameter("\(file): clusters: a topology has at least one") }
+        var names: Set<String> = []
+        var listeners: [String: String] = [:]
+        for entry in clusters {
+            let cluster = entry.value
+            guard names.insert(cluster.name.text).inserted else { throw entry.error("a second cluster is called \(cluster.name.text)") }
+            let auths = cluster.hosts.count { $0.value.roles.contains(.auth) }
+            guard auths == 1 else { throw entry.error("cluster \(cluster.name.text) has \(auths) hosts with the role auth, and needs one") }
+            try check(cluster, listeners: &listeners)
+        }
+        var pairs: Set<String> = []
+        for entry in trust ?? [] {
+            let (leaf, root) = (entry.value.leaf, entry.value.root)
+            for name in [leaf, root] {
+                guard let cluster = clusters.first(where: { $0.value.name.text == name }) else {
+                    throw entry.error("there is no cluster \(Names.quoted(name))")
+                }
+                guard cluster.value.hosts.contains(where: { $0.value.roles.contains(.proxy) }) else {
+                    throw entry.error("cluster \(name) has no host with the role proxy, and a tunnel needs one at each end")
+                }
+            }
+            guard leaf != root else { throw entry.error("cluster \(leaf) cannot be a leaf of itself") }
+            guard pairs.insert(leaf + " " + root).inserted else { throw entry.error("that \(leaf) trusts \(root) is said twice") }
+        }
+    }
+
+    private func check(_ cluster: Cluster, listeners: inout [String: String]) throws(TeleportError) {
+        var names: Set<String> = []
+        for entry in cluster.hosts {
+            let host = entry.value
+            guard names.insert(host.name.text).inserted else { throw entry.error("a second host of the cluster is called \(host.name.text)") }
+            guard !host.roles.isEmpty, Set(host.roles).count == host.roles.count else { throw entry.error("roles: each host has one or more, each once") }
+            for role in host.roles {
+                if let other = listeners.updateValue("\(cluster.name.text)/\(host.name.text)", forKey: "\(role) \(host.address.ip)") {
+                    throw entry.error("\(other) has the role \(role.rawValue) on the same address \(host.address.ip)")
+                }
+            }
+        }
+        for entry in cluster.users ?? [] {
+            let user = ClusterModel.User(name: entry.value.name.text, roles: entry.value.roles ?? [], logins: entry.value.logins)
+            do throws(TeleportError) { try user.check() } catch { throw entry.error(error.message) }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+package import Base
+package import ClusterModel
+internal import Glibc
+
+/// What runs a topology: a file for every host, and what has to be made in the clusters once they run.
+///
+/// A cluster's hosts join by a token that stands in its auth server's file. The pin is known only when that server has run once, so the
+/// auth hosts are written and started first.
+package struct TopologyPlan: Sendable {
+    package struct Host: Sendable {
+        package let cluster: String
+        package let name: String
+        package let address: IPAddress
+        package let roles: [ServiceRole]
+        /// `DATA_DIR/CLUSTER/HOST`: the host's data directory, with its file, log and pid file in it.
+        package let directory: String
+        fileprivate let labels: Labels
+        fileprivate let joinToken: String
+        fileprivate let authServer: IPAddress
+
+        package var configPath: String { directory + "/teleport.yaml" }
+        package var logPath: String { directory + "/teleport.log" }
+        package var pidPath: String { directory + "/teleport.pid" }
+        package var servesAuth: Bool { roles.contains(.auth) }
+
+        package func listen(_ port: UInt16) -> HostPort { HostPort(host: "\(address)", port: port) }
+    }
+
+    /// Create `token` in the root, then `trustedCluster`, with the root's pin filled in, in the leaf.
+    package struct Trust: Sendable {
+        package let root: String
+        package let leaf: String
+        package let token: ProvisionToken
+        package let trustedCluster: TrustedCluster
+    }
+
+    /// How long the tokens of trusts are good for: longer than a slow machine needs to start everything.
+    package static let tokenLifetime: Duration = .seconds(3600)
+
+    package let dataDir: String
+    package let hosts: [Host]
+    package let trusts: [Trust]
+    package let users: [(cluster: String, user: User)]
+    private let topology: Topology
+
+    /// - Parameter dataDir: an absolute path.
+    package init(_ topology: Topology, dataDir: String, randomness: any Randomness, now: UnixTime) {
+        self.topology = topology
+        self.dataDir = dataDir
+        hosts = topology.clusters.flatMap { cluster in
+            let token = Hex.encode(randomness.bytes(16))
+            return cluster.hosts.map { host in
+                Host(
+                    cluster: cluster.name, name: host.name, address: host.address, roles: host.roles,
+                    directory: "\(dataDir)/\(cluster.name)/\(host.name)", labels: host.labels, joinToken: token,
+                    authServer: cluster.address(of: .auth))
+            }
+        }
+        users = topology.clusters.flatMap { cluster in cluster.users.map { (cluster.name, $0) } }
+        trusts = topology.trusts.compactMap { trust in
+            guard let root = topology.clusters.first(where: { $0.name == trust.root }) else { return nil }
+            let token = Hex.encode(randomness.bytes(16))
+            let proxy = root.address(of: .proxy)
+            return Trust(
+                root: trust.root, leaf: trust.leaf,
+                token: ProvisionToken(name: token, roles: [.trustedCluster], expires: now + TopologyPlan.tokenLifetime, singleUse: true),
+                trustedCluster: TrustedCluster(
+                    name: trust.root, token: token, webProxyAddr: "\(HostPort(host: "\(proxy)", port: ConfigDefaults.webPort))",
+                    tunnelAddr: "\(HostPort(host: "\(proxy)", port: ConfigDefaults.tunnelPort))", roleMap: trust.roleMap))
+        }
+    }
+
+    /// Writes the host's directory and `teleport.yaml`, for their owner alone.
+    ///
+    /// - Parameter caPin: of the host's cluster; an auth host needs none.
+    package func write(_ host: Host, caPin: CAPin?) throws(TeleportError) {
+        try OwnFile.makeDirectory(host.directory)
+        try OwnFile.write(Array(host.configText(caPin: caPin).utf8), to: host.configPath)
+    }
+
+    /// Writes `topology.json`: what scripts find everything by.
+    package func writeSummary() throws(TeleportError) {
+        let bytes: [UInt8]
+        do {
+            bytes = try JSONText.encodeBytes(summary, pretty: true)
+        } catch {
+            throw TeleportError(.systemError, "topology.json cannot be made", cause: error)
+        }
+        try OwnFile.write(bytes + [UInt8(ascii: "\n")], to: dataDir + "/topology.json")
+    }
+
+    package var summary: TopologySummary {
+        TopologySummary(
+            clusters: topology.clusters.map { cluster in
+                let hosts = hosts.filter { $0.cluster == cluster.name }
+                let auth = hosts.first(where: \.servesAuth)
+                return TopologySummary.Cluster(
+                    name: cluster.name, root: !topology.trusts.contains { $0.leaf == cluster.name },
+                    proxies: hosts.filter { $0.roles.contains(.proxy) }.map { host in
+                        TopologySummary.Proxy(
+                            host: host.name, ssh: "\(host.listen(ConfigDefaults.proxyPort))", tunnel: "\(host.listen(ConfigDefaults.tunnelPort))",
+                            web: "\(host.listen(ConfigDefaults.webPort))")
+                    },
+                    auth: auth.map { "\($0.listen(ConfigDefaults.authPort))" } ?? "", config: auth?.configPath ?? "",
+                    nodes: hosts.filter { $0.roles.contains(.node) }.map { host in
+                        TopologySummary.Node(name: host.name, addr: "\(host.listen(ConfigDefaults.nodePort))")
+                    },
+                    hosts: hosts.map { TopologySummary.Host(name: $0.name, roles: $0.roles, config: $0.configPath) })
+            })
+    }
+}
+
+extension Topology.Cluster {
+    /// A topology that was read has a host with every role that is asked for here.
+    fileprivate func address(of role: ServiceRole) -> IPAddress {
+        guard let host = hosts.first(where: { $0.roles.contains(role) }) else { preconditionFailure("no host of \(name) is \(role)") }
+        return host.address
+    }
+}
+
+extension TopologyPlan.Host {
+    /// The `teleport.yaml` that a real host would have.
+    package func configText(caPin: CAPin?) -> String {
+        func listen(_ port: UInt16) -> YAMLValue { .text("\(self.listen(port))") }
+        let joins = !servesAuth
+        let teleport = YAMLValue.map([
+            "nodename": .text(name),
+            "data_dir": .text(directory),
+            "pid_file": .text(pidPath),
+            "auth_token": joins ? .text(joinToken) : nil,
+            "auth_servers": joins ? .list([.text("\(HostPort(host: "\(authServer)", port: ConfigDefaults.authPort))")]) : nil,
+            "ca_pin": joins ? caPin.map { .text("\($0)") } : nil,
+            "log": .map(["output": .text(logPath)]),
+        ])
+        let disabled = YAMLValue.map(["enabled": .plain("no")])
+        let auth = YAMLValue.map([
+            "enabled": .plain("yes"), "listen_addr": listen(ConfigDefaults.authPort), "cluster_name": .text(cluster),
+            "tokens": .list([.text("proxy,node:\(joinToken)")]),
+        ])
+        let node = YAMLValue.map([
+            "enabled": .plain("yes"), "listen_addr": listen(ConfigDefaults.nodePort),
+            "labels": labels.isEmpty
+                ? nil
+                : YAMLValue(.mapping(labels.sorted { $0.key < $1.key }.map { YAMLPair(key: $0.key, line: 0, value: .text($0.value)) })),
+        ])
+        let proxy = YAMLValue.map([
+            "enabled": .plain("yes"), "listen_addr": listen(ConfigDefaults.proxyPort), "tunnel_listen_addr": listen(ConfigDefaults.tunnelPort),
+            "web_listen_addr": listen(ConfigDefaults.webPort),
+        ])
+        return "# Written from a topology; changes are lost when it starts again.\n"
+            + YAMLWriter.write(
+                .map([
+                    "teleport": teleport,
+                    "auth_service": roles.contains(.auth) ? auth : disabled,
+                    "ssh_service": roles.contains(.node) ? node : disabled,
+                    "proxy_service": roles.contains(.proxy) ? proxy : disabled,
+                ]))
+    }
+}
+
+/// `topology.json`.
+package struct TopologySummary: Codable, Equatable, Sendable {
+    package struct Cluster: Codable, Equatable, Sendable {
+        package let name: String
+        package let root: Bool
+        package let proxies: [Proxy]
+        package let auth: String
+        /// Of the auth server's host.
+        package let config: String
+        package let nodes: [Node]
+        package let hosts: [Host]
+    }
+
+    package struct Proxy: Codable, Equatable, Sendable {
+        package let host: String
+        package let ssh: String
+        package let tunnel: String
+        package let web: String
+    }
+
+    package struct Node: Codable, Equatable, Sendable {
+        package let name: String
+        package let addr: String
+    }
+
+    package struct Host: Codable, Equatable, Sendable {
+        package let name: String
+        package let roles: [ServiceRole]
+        package let config: String
+    }
+
+    package let clusters: [Cluster]
+}

@@ -1,0 +1,174 @@
+import Base
+import ClusterModel
+import Config
+import Testing
+
+@Suite struct TopologyTests {
+    /// The checkout that this file belongs to.
+    static let root = realPath(#filePath).split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
+
+    static func plan(_ name: String, dataDir: String = "/data") throws -> TopologyPlan {
+        TopologyPlan(
+            try Topology.load("\(root)/topologies/\(name).yaml"), dataDir: dataDir, randomness: SeededRandomness(seed: 1),
+            now: UnixTime(seconds: 1_700_000_000))
+    }
+
+    static let pin = "sha256:" + String(repeating: "0a", count: 32)
+
+    @Test(arguments: ["one-node", "two-sites", "three-sites"])
+    func `every host of every topology gets a file that a process can run with`(name: String) throws {
+        let plan = try Self.plan(name)
+        for host in plan.hosts {
+            let text = host.configText(caPin: try CAPin(parsing: Self.pin))
+            let config = try Config(file: try ConfigFile(parsing: text.bytes, file: host.configPath), hostname: "unused")
+            #expect(Set(config.roles) == Set(host.roles))
+            #expect(config.nodename == host.name)
+            #expect(config.dataDir == host.directory)
+            let auth = try #require(plan.hosts.first { $0.cluster == host.cluster && $0.servesAuth })
+            #expect(config.authServers == [auth.listen(3025)])
+            if host.servesAuth {
+                #expect(config.auth?.clusterName == host.cluster)
+            } else {
+                #expect(config.caPins.map(\.description) == [Self.pin])
+                let authText = auth.configText(caPin: nil)
+                let authConfig = try Config(file: try ConfigFile(parsing: authText.bytes, file: "auth"), hostname: "unused")
+                #expect(authConfig.auth?.tokens.first?.value == config.authToken)
+                #expect(authConfig.auth?.tokens.first?.roles == [.proxy, .node])
+            }
+            for listener in [config.auth?.listen, config.node?.listen, config.proxy?.listen, config.proxy?.webListen, config.proxy?.tunnelListen] {
+                if let listener { #expect(listener.ip == host.address) }
+            }
+        }
+    }
+
+    @Test func `two sites are a hub and a leaf that dials it`() throws {
+        let plan = try Self.plan("two-sites")
+        let trust = try #require(plan.trusts.first)
+        #expect(plan.trusts.count == 1)
+        #expect((trust.root, trust.leaf) == ("hub", "east"))
+        #expect(trust.token.roles == [.trustedCluster])
+        #expect(trust.token.singleUse)
+        #expect(trust.token.expires == UnixTime(seconds: 1_700_003_600))
+        #expect(trust.trustedCluster.token == trust.token.name)
+        #expect(trust.trustedCluster.name == "hub")
+        #expect(trust.trustedCluster.webProxyAddr == "127.0.1.1:3080")
+        #expect(trust.trustedCluster.tunnelAddr == "127.0.1.1:3024")
+        #expect(trust.trustedCluster.roleMap.map(["access"]) == ["access"])
+        try ProvisionToken.checkValue(trust.token.name)
+    }
+
+    @Test func `the summary has the keys that scripts rely on`() throws {
+        let json = try JSONText.encode(try Self.plan("two-sites").summary.clusters[1])
+        #expect(
+            json == #"{"auth":"127.0.2.2:3025","config":"/data/east/auth/teleport.yaml","hosts":["#
+                + #"{"config":"/data/east/proxy/teleport.yaml","name":"proxy","roles":["proxy"]},"#
+                + #"{"config":"/data/east/auth/teleport.yaml","name":"auth","roles":["auth"]},"#
+                + #"{"config":"/data/east/db1/teleport.yaml","name":"db1","roles":["node"]},"#
+                + #"{"config":"/data/east/db2/teleport.yaml","name":"db2","roles":["node"]}],"name":"east","#
+                + #""nodes":[{"addr":"127.0.2.3:3022","name":"db1"},{"addr":"127.0.2.4:3022","name":"db2"}],"#
+                + #""proxies":[{"host":"proxy","ssh":"127.0.2.1:3023","tunnel":"127.0.2.1:3024","web":"127.0.2.1:3080"}],"root":false}"#)
+        #expect(try Self.plan("two-sites").summary.clusters[0].root)
+    }
+
+    @Test func `three sites have nodes of the same names`() throws {
+        let summary = try Self.plan("three-sites").summary
+        #expect(summary.clusters.map { $0.nodes.map(\.name) } == [["web1"], ["db1", "db2"], ["db1", "db2"]])
+        #expect(summary.clusters.map(\.root) == [true, false, false])
+    }
+
+    @Test func `users of a cluster are made with a role to begin with`() throws {
+        let text = """
+            clusters:
+              - name: hub
+                hosts: [{name: a, address: 127.0.1.1, roles: [auth]}]
+                users: [{name: alice, logins: [root]}, {name: bob, logins: [], roles: [admin]}]
+            """
+        let plan = TopologyPlan(
+            try Topology(parsing: text.bytes, file: "t.yaml"), dataDir: "/d", randomness: SeededRandomness(seed: 1), now: UnixTime(seconds: 0))
+        #expect(plan.users.map(\.cluster) == ["hub", "hub"])
+        #expect(plan.users.map(\.user) == [
+            User(name: "alice", roles: ["access"], logins: ["root"]), User(name: "bob", roles: ["admin"], logins: []),
+        ])
+    }
+
+    static let hub = "clusters:\n  - name: hub\n    hosts:\n      - {name: a, address: 127.0.1.1, roles: [auth, proxy]}\n"
+    static let refused = [
+        Refused("", "t.yaml: no topology is in it"),
+        Refused("clusters: []\n", "t.yaml: clusters: a topology has at least one"),
+        Refused("clusters:\n  - name: hub\n", "t.yaml:2: clusters[0]: the key hosts is missing"),
+        Refused("clusters:\n  - name: Hub\n    hosts: []\n", "t.yaml:2: clusters[0].name: cluster name \"Hub\" may have only lower-case letters, digits, '-' and '.'"),
+        Refused("clusters:\n  - name: hub\n    hosts: []\n", "t.yaml:2: clusters[0]: cluster hub has 0 hosts with the role auth, and needs one"),
+        Refused(
+            "clusters:\n  - name: hub\n    hosts:\n      - {name: a, address: here, roles: [auth]}\n",
+            "t.yaml:4: clusters[0].hosts[0].address: \"here\" is not the IP address of a host, such as 127.0.1.1"),
+        Refused(
+            "clusters:\n  - name: hub\n    hosts:\n      - {name: a, address: 127.0.1.1, roles: [auht]}\n",
+            "t.yaml:4: clusters[0].hosts[0].roles[0]: \"auht\" is none of auth, proxy, node"),
+        Refused(
+            hub + "      - {name: a, address: 127.0.1.2, roles: [node]}\n", "t.yaml:5: clusters[0].hosts[1]: a second host of the cluster is called a"),
+        Refused(
+            hub + "      - {name: b, address: 127.0.1.1, roles: [proxy]}\n",
+            "t.yaml:5: clusters[0].hosts[1]: hub/a has the role proxy on the same address 127.0.1.1"),
+        Refused(
+            hub + "      - {name: b, address: 127.0.1.2, roles: []}\n", "t.yaml:5: clusters[0].hosts[1]: roles: each host has one or more, each once"),
+        Refused(
+            hub + "  - name: hub\n    hosts: [{name: a, address: 127.0.2.1, roles: [auth]}]\n",
+            "t.yaml:5: clusters[1]: a second cluster is called hub"),
+        Refused(hub + "trust:\n  - {leaf: east, root: hub, role_map: []}\n", "t.yaml:6: trust[0]: there is no cluster \"east\""),
+        Refused(hub + "trust:\n  - {leaf: hub, root: hub, role_map: []}\n", "t.yaml:6: trust[0]: cluster hub cannot be a leaf of itself"),
+        Refused(
+            hub + "  - name: east\n    hosts: [{name: a, address: 127.0.2.1, roles: [auth]}]\ntrust:\n  - {leaf: east, root: hub, role_map: []}\n",
+            "t.yaml:8: trust[0]: cluster east has no host with the role proxy, and a tunnel needs one at each end"),
+        Refused(
+            hub + "trust:\n  - leaf: hub\n    root: hub\n    role_map:\n      - {remote: \"*\", local: [admin]}\n",
+            "t.yaml:9: trust[0].role_map: role_map: '*' may not give admin; name the remote role"),
+        Refused(
+            hub + "    users:\n      - {name: x, logins: [a b]}\n",
+            "t.yaml:6: clusters[0].users[0]: login \"a b\" has characters that are not allowed"),
+        Refused(
+            hub + "    netns: x\n", "t.yaml:5: clusters[0].netns: unknown key; known here: name, hosts, users"),
+    ]
+
+    @Test(arguments: refused)
+    func `a topology that cannot be is refused by line and path`(vector: Refused) {
+        let text = message { () throws(TeleportError) in _ = try Topology(parsing: vector.text.bytes, file: "t.yaml") }
+        #expect(text == vector.message)
+    }
+
+    @Test func `files are written for their owner alone, and replaced whole`() throws {
+        let directory = try TemporaryDirectory()
+        let plan = try Self.plan("one-node", dataDir: directory.path + "/new/data")
+        let host = try #require(plan.hosts.first)
+        for _ in 0..<2 {
+            try plan.write(host, caPin: nil)
+            try plan.writeSummary()
+        }
+        #expect(try ConfigFile.load(host.configPath) == ConfigFile(parsing: host.configText(caPin: nil).bytes, file: ""))
+        #expect(mode(host.configPath) == 0o600)
+        #expect(mode(host.directory) == 0o700)
+        let json = try TextFile.read(plan.dataDir + "/topology.json", bytesMax: 100_000)
+        #expect(try JSONText.decode(TopologySummary.self, from: json) == plan.summary)
+    }
+}
+
+@Suite struct ExamplesTests {
+    static func read(_ name: String) throws -> [UInt8] {
+        try TextFile.read("\(TopologyTests.root)/examples/\(name)", bytesMax: 100_000)
+    }
+
+    @Test(arguments: [("embedded.yaml", "hub", [ServiceRole.auth, .proxy, .node]), ("leaf.yaml", "east", [.auth, .proxy])])
+    func `an example is a file that a process can run with`(name: String, cluster: String, roles: [ServiceRole]) throws {
+        let config = try Config(file: try ConfigFile(parsing: try Self.read(name), file: name), hostname: "unused")
+        #expect(config.auth?.clusterName == cluster)
+        #expect(config.roles == roles)
+    }
+
+    @Test func `the trusted cluster of the example is one`() throws {
+        let resources = try ResourceYAML.parse(try Self.read("trusted_cluster.yaml"), file: "trusted_cluster.yaml")
+        guard case .trustedCluster(let trusted) = resources.first else { Issue.record("another kind"); return }
+        #expect(resources.count == 1)
+        #expect(trusted.name == "hub")
+        _ = try CAPin(parsing: trusted.caPin)
+        try ProvisionToken.checkValue(trusted.token)
+    }
+}
