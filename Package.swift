@@ -89,11 +89,17 @@ targets += [
     tests("CryptoTests", "Crypto", "Base"),
     tests("LimitsTests", "Limits", "Base"),
     tests("SSHWireTests", "SSHWire", "Crypto", "Base"),
+    tests("SSHEngineTests", "SSHEngine", "SSHWire", "Crypto", "Base"),
     tests("EventLoopTests", "EventLoop", "Base"),
     tests("SSHNetTests", "SSHNet", "SSHEngine", "SSHWire", "EventLoop", "Limits", "Crypto", "Base"),
     tests("StoreContractTests", "SQLiteBackend", "Backend", "Base"),
     tests("ConfigTests", "Config", "ClusterModel", "Base"),
     tests("TidyTests"),
+    // The session child of a node under test: the node's own program, which the tests are not.
+    .executableTarget(name: "SessionChildProgram", dependencies: ["NodeService"], path: "Tests/SessionChildProgram", swiftSettings: rules),
+    tests(
+        "NodeServiceTests", "NodeService", "SessionChildProgram", "SSHNet", "SSHEngine", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base",
+        log),
     tests("ReverseTunnelTests", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base"),
     tests("ProxyServiceTests", "ProxyService", "ReverseTunnel", "SSHNet", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base"),
 ]

@@ -37,6 +37,15 @@ package final class ChannelPipe {
         return pipe
     }
 
+    /// Accepts a channel that the peer opens, as the first side of a pipe.
+    package static func accept(_ request: ChannelOpenRequest, _ second: Stream, closed: @escaping () -> Void = {}) {
+        join(request.accept(handler: NotYetJoined()), second, closed: closed)
+    }
+
+    package static func accept(_ request: ChannelOpenRequest, _ second: SSHChannel, closed: @escaping () -> Void = {}) {
+        join(request.accept(handler: NotYetJoined()), second, closed: closed)
+    }
+
     private init(_ first: any PipeEnd, _ second: any PipeEnd, _ closed: @escaping () -> Void) {
         self.first = first
         self.second = second
@@ -88,6 +97,12 @@ package final class ChannelPipe {
     }
 
     private func other(_ end: any PipeEnd) -> any PipeEnd { end === first ? second : first }
+}
+
+/// Stands in between the acceptance of a channel and its joining, which follow each other at once.
+private final class NotYetJoined: ChannelHandler {
+    func channel(_ channel: SSHChannel, received data: Span<UInt8>) {}
+    func channelClosed(_ channel: SSHChannel) {}
 }
 
 /// One side of a pipe.

@@ -12,7 +12,7 @@ package struct KeepAlive: Sendable {
         }
     }
 
-    enum Action: Equatable {
+    package enum Action: Equatable {
         case wait, probe, giveUp
     }
 
@@ -23,17 +23,17 @@ package struct KeepAlive: Sendable {
     /// OpenSSH's name; a peer that does not know it answers with a failure, which is a sign of life as well.
     static let requestName = "keepalive@openssh.com"
 
-    init(_ options: Options) {
+    package init(_ options: Options) {
         self.options = options
     }
 
     /// Something came from the peer.
-    mutating func heard() {
+    package mutating func heard() {
         hasHeard = true
     }
 
     /// An interval is over.
-    mutating func tick() -> Action {
+    package mutating func tick() -> Action {
         if hasHeard {
             hasHeard = false
             misses = 0

@@ -1,5 +1,5 @@
-package import Base
-package import SSHEngine
+internal import EventLoop
+internal import SSHEngine
 package import SSHWire
 
 /// What a service does with one channel. All calls come on the connection's loop.

@@ -1,5 +1,6 @@
 package import Base
 package import EventLoop
+internal import SSHWire
 
 /// How many connections one listener has at a time.
 package struct ListenerLimits: Sendable, Equatable {

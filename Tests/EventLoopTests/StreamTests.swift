@@ -103,7 +103,7 @@ struct TCPStreamTests {
             let stream = try await connect(to: listener.address, on: loop)
             stream.handler = recorder
             stream.resumeReading()
-            try await eventLoop.sleep(for: .milliseconds(5))
+            await withCheckedContinuation { continuation in loop.schedule(after: .milliseconds(5)) { continuation.resume() } }
             #expect(accepted == 0)
             listener.resume()
             await recorder.wait { $0.text == "hi" }
@@ -122,7 +122,7 @@ struct TCPStreamTests {
             await recorder.wait { $0.hasEnded }
             for _ in 0..<10 where !recorder.isClosed {
                 stream.write([UInt8](repeating: 0, count: 100_000))
-                try await eventLoop.sleep(for: .milliseconds(2))
+                await withCheckedContinuation { continuation in loop.schedule(after: .milliseconds(2)) { continuation.resume() } }
             }
             await recorder.wait { $0.isClosed }
             #expect(recorder.error?.kind == .connectionProblem)

@@ -15,7 +15,7 @@ package struct FileDescriptor: ~Copyable, Sendable {
     }
 
     /// Gives the descriptor away.
-    consuming func release() -> Int32 {
+    package consuming func release() -> Int32 {
         let raw = raw
         discard self
         return raw

@@ -20,6 +20,8 @@ package final class ChildProcess {
         case socket
         /// A descriptor of this process, which keeps its own copy.
         case share(Int32)
+        /// Another, lower descriptor of the child.
+        case copy(of: Int32)
     }
 
     package enum Group: Sendable {
@@ -171,6 +173,10 @@ private struct SpawnActions: ~Copyable {
             return nil
         case .share(let source):
             try duplicate(source, as: number)
+            return nil
+        case .copy(let other):
+            precondition(other < number, "a copy is of a lower descriptor")
+            unsafe posix_spawn_file_actions_adddup2(&actions, other, number)
             return nil
         case .output:
             let (read, write) = try pipe()

@@ -1,0 +1,325 @@
+import Base
+import Crypto
+import EventLoop
+import SSHEngine
+import SSHNet
+import SSHWire
+import Testing
+
+@Suite("SSHConnection")
+struct SSHConnectionTests {
+    private static func echo(_ request: ChannelOpenRequest) {
+        request.accept(handler: EchoChannel())
+    }
+
+    @Test func `a client logs in, runs a command and hears how it ended`() async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let keys = TestKeys()
+            let server = try TestServer(keys, on: loop, opens: Self.echo)
+            let side = Side(keys)
+            let connection = try await dial(server.listener.address, keys.client, side, on: loop)
+            await side.wait { side.isReady || side.isClosed }
+            #expect(side.error == nil)
+            #expect(connection.user == "alice")
+            #expect(server.listener.connectionCount == 1)
+
+            let collector = Collector()
+            let channel = connection.openChannel(type: "session", handler: collector)
+            await collector.wait { collector.isOpen }
+            let replies = Box<[Bool]>([])
+            channel.request("exec", payload: [0, 0, 0, 3, 0x63, 0x61, 0x74]) { replies.value.append($0) }
+            channel.request("env") { replies.value.append($0) }
+            channel.write(Array("through and back".utf8))
+            channel.sendEOF()
+            await collector.wait { collector.isClosed }
+            #expect(replies.value == [true, false])
+            #expect(String(decoding: collector.bytes, as: UTF8.self) == "through and back")
+            #expect(collector.exitStatus == 7)
+            #expect(collector.hasEnded)
+
+            connection.disconnect(.byApplication, "done")
+            await side.wait { side.isClosed }
+            let served = try #require(server.sides.value.first)
+            await served.wait { served.isClosed }
+            #expect(side.error == nil)
+            #expect(served.error == nil)
+        }
+    }
+
+    @Test func `twenty megabytes come back whole on three channels at once`() async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let keys = TestKeys()
+            let server = try TestServer(keys, on: loop, opens: Self.echo)
+            let side = Side(keys)
+            let connection = try await dial(server.listener.address, keys.client, side, on: loop)
+            await side.wait { side.isReady || side.isClosed }
+            let payload = SeededRandomness(seed: 9).bytes(7 << 20)
+            let collectors = [Collector(), Collector(), Collector()]
+            for collector in collectors {
+                let channel = connection.openChannel(type: "session", handler: collector)
+                await collector.wait { collector.isOpen }
+                collector.pump(payload, into: channel)
+            }
+            for collector in collectors {
+                await collector.wait { collector.isClosed }
+                #expect(collector.bytes == payload)
+            }
+        }
+    }
+
+    @Test func `data goes on while keys are exchanged anew`() async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let keys = TestKeys()
+            let server = try TestServer(keys, on: loop, opens: Self.echo)
+            let side = Side(keys)
+            var configuration = keys.client
+            configuration.engine.rekey.bytesMax = 200_000
+            let connection = try await dial(server.listener.address, configuration, side, on: loop)
+            await side.wait { side.isReady || side.isClosed }
+            let payload = SeededRandomness(seed: 5).bytes(3 << 20)
+            let collector = Collector()
+            let channel = connection.openChannel(type: "session", handler: collector)
+            await collector.wait { collector.isOpen }
+            collector.pump(payload, into: channel)
+            await collector.wait { collector.isClosed || side.isClosed }
+            #expect(side.error == nil)
+            #expect(collector.bytes == payload)
+            #expect(connection.keyExchange?.isRekey == true)
+        }
+    }
+
+    @Test func `an unknown user is told no, and nothing else`() async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let keys = TestKeys()
+            let server = try TestServer(keys, on: loop, opens: Self.echo)
+            let side = Side(keys)
+            let stranger = PrivateKey.generate(randomness: SystemRandomness())
+            _ = try await dial(server.listener.address, keys.client(stranger), side, on: loop)
+            await side.wait { side.isClosed }
+            #expect(side.error?.kind == .accessDenied)
+            #expect(!side.isReady)
+        }
+    }
+
+    @Test func `another host key ends the connection with its reason`() async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let keys = TestKeys()
+            let server = try TestServer(keys, on: loop, opens: Self.echo)
+            let side = Side(keys)
+            side.acceptsHostKey = { _ in false }
+            _ = try await dial(server.listener.address, keys.client, side, on: loop)
+            await side.wait { side.isClosed }
+            #expect(side.error?.kind == .accessDenied)
+            #expect(side.error?.message.contains("another key") == true)
+        }
+    }
+
+    @Test func `a refused channel brings its reason`() async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let keys = TestKeys()
+            let server = try TestServer(keys, on: loop) { $0.refuse(.connectFailed, "the node is down") }
+            let side = Side(keys)
+            let connection = try await dial(server.listener.address, keys.client, side, on: loop)
+            await side.wait { side.isReady || side.isClosed }
+            let collector = Collector()
+            connection.openChannel(type: "session", handler: collector)
+            await collector.wait { collector.refusal != nil }
+            #expect(collector.refusal == "the node is down")
+        }
+    }
+
+    @Test func `global replies come in the order of the requests, whatever the order of the answers`() async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let keys = TestKeys()
+            let server = try TestServer(keys, on: loop, opens: Self.echo)
+            let side = Side(keys)
+            let connection = try await dial(server.listener.address, keys.client, side, on: loop)
+            await side.wait { side.isReady || side.isClosed }
+            let held = Box<GlobalRequest?>(nil)
+            server.sides.value.first?.globalRequests = { request in
+                if request.name == "first" {
+                    held.value = request
+                } else {
+                    request.reply(success: true, payload: [2])
+                    held.value?.reply(success: true, payload: [1])
+                }
+            }
+            let replies = Box<[GlobalReply]>([])
+            connection.sendGlobalRequest("first") { replies.value.append($0) }
+            connection.sendGlobalRequest("keepalive@openssh.com") { replies.value.append($0) }
+            connection.sendGlobalRequest("second") { reply in
+                replies.value.append(reply)
+                side.changed()
+            }
+            await side.wait { replies.value.count == 3 }
+            #expect(replies.value == [.success(payload: [1]), .failure, .success(payload: [2])])
+        }
+    }
+
+    @Test func `the end of a connection ends its channels first`() async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let keys = TestKeys()
+            let server = try TestServer(keys, on: loop, opens: Self.echo)
+            let side = Side(keys)
+            let connection = try await dial(server.listener.address, keys.client, side, on: loop)
+            await side.wait { side.isReady || side.isClosed }
+            let open = Collector()
+            let channel = connection.openChannel(type: "session", handler: open)
+            await open.wait { open.isOpen }
+            let opening = Collector()
+            connection.openChannel(type: "session", handler: opening)
+            let reply = Box<Bool?>(nil)
+            channel.request("slow") { reply.value = $0 }
+            server.listener.disconnectAll("maintenance")
+            await side.wait { side.isClosed }
+            #expect(open.isClosed)
+            #expect(opening.isOpen || opening.refusal != nil)
+            let late = Collector()
+            connection.openChannel(type: "session", handler: late)
+            await late.wait { late.refusal != nil }
+            channel.write([1, 2, 3])
+            channel.close()
+        }
+    }
+
+    @Test func `who never logs in is cut off at the deadline`() async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let keys = TestKeys()
+            var configuration = keys.server
+            configuration.engine.limits.authenticationTimeMax = .milliseconds(20)
+            let side = Side(keys)
+            let listener = try SSHListener(
+                address: SocketAddress(.loopback4, port: 0), on: loop, configuration: { configuration }, makeHandler: { _ in side })
+            TCPStream.connect(to: [listener.address], timeout: .seconds(5), on: loop) { _ in }
+            await side.wait { side.isClosed }
+            #expect(side.error?.chain.contains { $0.contains("authenticationTimeout") } == true)
+        }
+    }
+
+    @Test func `a peer that falls silent is given up`() async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let keys = TestKeys()
+            let server = try TestServer(keys, on: loop, opens: Self.echo)
+            // In between stands somebody who stops passing on.
+            let relay = Relay()
+            let front = try TCPListener(address: SocketAddress(.loopback4, port: 0), on: loop) { stream in
+                relay.begin(stream, server.listener.address)
+            }
+            var configuration = keys.client
+            configuration.keepAlive = KeepAlive.Options(interval: .milliseconds(10), missesMax: 2)
+            let side = Side(keys)
+            _ = try await dial(front.address, configuration, side, on: loop)
+            await side.wait { side.isReady || side.isClosed }
+            #expect(side.error == nil)
+            relay.stop()
+            await side.wait { side.isClosed }
+            #expect(side.error?.message.contains("not answered") == true)
+        }
+    }
+}
+
+/// Passes bytes on, until it is told to stop without a word.
+private final class Relay {
+    private var streams: [Stream] = []
+
+    private final class Half: StreamHandler {
+        let to: Stream
+        init(_ to: Stream) { self.to = to }
+        func stream(_ stream: Stream, received bytes: inout MutableSpan<UInt8>) { to.write(bytes.span) }
+        func streamEnded(_ stream: Stream) { to.shutdown() }
+        func streamDrained(_ stream: Stream) {}
+        func streamClosed(_ stream: Stream, error: TeleportError?) {}
+    }
+
+    func begin(_ stream: Stream, _ address: SocketAddress) {
+        TCPStream.connect(to: [address], timeout: .seconds(5), on: stream.loop) { [self] result in
+            guard case .success(let other) = result else { return stream.close() }
+            stream.handler = Half(other)
+            other.handler = Half(stream)
+            streams = [stream, other]
+            stream.resumeReading()
+            other.resumeReading()
+        }
+    }
+
+    func stop() {
+        for stream in streams { stream.pauseReading() }
+    }
+}
+
+@Suite("SSHListener")
+struct SSHListenerTests {
+    @Test func `a connection above the limit of its address is closed at once`() async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let keys = TestKeys()
+            let server = try TestServer(keys, limits: ListenerLimits(perAddress: 1), on: loop) { $0.accept(handler: EchoChannel()) }
+            let first = Side(keys)
+            let connection = try await dial(server.listener.address, keys.client, first, on: loop)
+            await first.wait { first.isReady }
+            let second = Side(keys)
+            _ = try await dial(server.listener.address, keys.client, second, on: loop)
+            await second.wait { second.isClosed }
+            #expect(!second.isReady)
+            connection.close()
+            let served = try #require(server.sides.value.first)
+            await served.wait { served.isClosed && server.listener.connectionCount == 0 }
+            let third = Side(keys)
+            _ = try await dial(server.listener.address, keys.client, third, on: loop)
+            await third.wait { third.isReady || third.isClosed }
+            #expect(third.isReady)
+        }
+    }
+
+    @Test func `strangers wait while there are too many of them`() async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let keys = TestKeys()
+            let server = try TestServer(keys, limits: ListenerLimits(unauthenticated: 1), on: loop) { $0.accept(handler: EchoChannel()) }
+            let silent = Box<TCPStream?>(nil)
+            let connected = Observed()
+            TCPStream.connect(to: [server.listener.address], timeout: .seconds(5), on: loop) { result in
+                silent.value = try? result.get()
+                connected.changed()
+            }
+            await connected.wait { silent.value != nil }
+            let side = Side(keys)
+            _ = try await dial(server.listener.address, keys.client, side, on: loop)
+            #expect(server.listener.connectionCount <= 1)
+            silent.value?.close()
+            await side.wait { side.isReady || side.isClosed }
+            #expect(side.isReady)
+        }
+    }
+}
+
+@Suite("KeepAlive")
+struct KeepAliveTests {
+    @Test func `a probe follows silence and the end follows unanswered probes`() {
+        var keepAlive = KeepAlive(KeepAlive.Options(interval: .seconds(1), missesMax: 2))
+        keepAlive.heard()
+        #expect(keepAlive.tick() == .wait)
+        #expect(keepAlive.tick() == .probe)
+        #expect(keepAlive.tick() == .probe)
+        #expect(keepAlive.tick() == .giveUp)
+    }
+
+    @Test func `any sign of life begins anew`() {
+        var keepAlive = KeepAlive(KeepAlive.Options(interval: .seconds(1), missesMax: 1))
+        #expect(keepAlive.tick() == .probe)
+        keepAlive.heard()
+        #expect(keepAlive.tick() == .wait)
+        #expect(keepAlive.tick() == .probe)
+        #expect(keepAlive.tick() == .giveUp)
+    }
+}
