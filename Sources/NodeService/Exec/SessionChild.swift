@@ -1,0 +1,68 @@
+internal import Base
+internal import EventLoop
+
+/// The small life between a node and a login program: the node's own executable, started anew, becomes the user and then the program.
+///
+/// 1. read one message from descriptor 3;
+/// 2. a session of its own, with the terminal where there is one;
+/// 3. the user's groups, then group, then user, for good;
+/// 4. umask, home directory;
+/// 5. `exec`.
+///
+/// Whoever starts it by hand gains nothing: it does only what its caller may do anyway.
+package enum SessionChild {
+    /// The one argument with which the executable is started as a session child.
+    package static let argument = "session-child"
+    static let messageDescriptor: Int32 = 3
+    /// The status of a child that could not start the program.
+    static let failureStatus: Int32 = 254
+    /// What files of the user's are made without: writing by others.
+    private static let fileModeMask: UInt32 = 0o022
+
+    /// Where the program was started as a session child, lives that life and does not return. First of all in `main`.
+    package static func runIfAsked() {
+        guard CommandLine.arguments.count == 2, CommandLine.arguments[1] == argument else { return }
+        do {
+            try run()
+        } catch {
+            say("\(error)", on: messageDescriptor)
+            say("teleport: cannot start the session: \(error)\r\n", on: 2)
+            LoginProcess.exit(failureStatus)
+        }
+    }
+
+    private static func run() throws -> Never {
+        let message = try SessionChildMessage(decoding: try readMessage())
+        try LoginProcess.beginSession(terminal: message.hasTerminal ? 0 : nil)
+        try LoginProcess.become(message.account)
+        LoginProcess.setFileModeMask(fileModeMask)
+        do {
+            try LoginProcess.enter(directory: message.account.home)
+        } catch {
+            say("Could not chdir to home directory \(message.account.home): \(error)\r\n", on: 2)
+            try LoginProcess.enter(directory: "/")
+        }
+        LoginProcess.close(messageDescriptor)
+        try LoginProcess.execute(message.account.shell, arguments: message.arguments, environment: message.environment)
+    }
+
+    private static func readMessage() throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        while true {
+            if bytes.count >= 4 {
+                let count = bytes[..<4].reduce(0) { $0 << 8 | Int($1) }
+                guard count <= SessionChildMessage.bytesMax else { throw WireError.tooLong(count) }
+                if bytes.count >= 4 + count { return Array(bytes[4...]) }
+            }
+            guard let more = try FileIO.readSome(messageDescriptor, name: "the session's message") else {
+                throw WireError.truncated(needed: 4)
+            }
+            bytes += more
+        }
+    }
+
+    /// Best effort: there is nobody else to tell.
+    private static func say(_ text: String, on descriptor: Int32) {
+        _ = try? FileIO.write(Array(text.utf8), descriptor: descriptor)
+    }
+}

@@ -1,0 +1,233 @@
+internal import Base
+internal import ClusterModel
+internal import EventLoop
+internal import Logging
+internal import SSHNet
+internal import SSHWire
+
+/// What a session needs to know of its connection, its user and its node.
+struct SessionScene {
+    let grant: NodeAccess.Grant
+    let account: UserAccount
+    /// The group that terminals belong to, where the system has one.
+    let terminalGroup: UInt32?
+    let session: LoginEnvironment.Session
+    let executable: String
+    let loop: Loop
+    let logger: Logger
+}
+
+/// One session channel (RFC 4254 §6): requests until a program runs, then its bytes until it ends.
+///
+///     preparing ──shell, exec──▶ running ──exit, output drained──▶ exit-status, EOF, CLOSE
+///
+/// Backpressure goes both ways: what the program has not read is not granted to the client again, and a client that does not read stops
+/// the reading of the program's output.
+final class SessionHandler: ChannelHandler, SessionProgramHandler {
+    private let scene: SessionScene
+    private let logger: Logger
+    private var environment = LoginEnvironment()
+    private var terminalRequest: PseudoTerminalRequest?
+    private var program: SessionProgram?
+    private var channel: SSHChannel?
+    /// Received, handed to the program, and not yet granted again.
+    private var unconsumed = 0
+
+    init(_ scene: SessionScene) {
+        self.scene = scene
+        var logger = scene.logger
+        logger[metadataKey: "session"] = "\(scene.session.identifier)"
+        self.logger = logger
+    }
+
+    // MARK: Requests
+
+    func channel(_ channel: SSHChannel, request: ChannelRequest) {
+        self.channel = channel
+        let parsed: SessionRequest
+        do throws(WireError) {
+            parsed = try SessionRequest(type: request.type, payload: request.payload)
+        } catch {
+            logger.info("session request malformed", metadata: ["type": "\(request.type)", "error": "\(error)"])
+            return request.reply(false)
+        }
+        request.reply(answer(parsed, on: channel))
+    }
+
+    private func answer(_ request: SessionRequest, on channel: SSHChannel) -> Bool {
+        switch request {
+        case .environment(let name, let value): program == nil && environment.accept(name: name, value: value)
+        case .pseudoTerminal(let request): take(request)
+        case .windowChange(let size): resize(size)
+        case .shell: start(command: nil, on: channel)
+        case .exec(let command): start(command: command, on: channel)
+        case .subsystem(let name): refuse(subsystem: name, on: channel)
+        case .signal(let name): signal(name)
+        // A pseudo terminal has no line that a break could be sent on; that there is one is all that is said.
+        case .breakSignal: program?.terminal != nil
+        case .agentForwarding: refused("agent forwarding is not served")
+        case .exitStatus, .exitSignal: refused("\(request.type) is for a server to say")
+        case .other(let type, _): refused("request \(type) is not known")
+        }
+    }
+
+    private func refused(_ reason: String) -> Bool {
+        logger.info("session request refused", metadata: ["reason": "\(reason)"])
+        return false
+    }
+
+    private func take(_ request: PseudoTerminalRequest) -> Bool {
+        guard scene.grant.options.permitPTY else { return refused("the role or certificate permits no terminal") }
+        guard program == nil, terminalRequest == nil else { return refused("a session has one terminal, from its start") }
+        terminalRequest = request
+        return true
+    }
+
+    private func resize(_ size: WindowSize) -> Bool {
+        guard let terminal = program?.terminal else {
+            terminalRequest?.size = size
+            return terminalRequest != nil
+        }
+        do throws(TeleportError) {
+            try terminal.resize(TerminalSize(size))
+            return true
+        } catch {
+            return refused(error.message)
+        }
+    }
+
+    private func signal(_ name: String) -> Bool {
+        guard let program, let signal = Signal(name: name) else { return refused("no program, or no signal \(name)") }
+        program.signal(signal)
+        return true
+    }
+
+    private func refuse(subsystem name: String, on channel: SSHChannel) -> Bool {
+        say("subsystem \(LogText.escaped(name)) is not available on this node", on: channel)
+        return refused("subsystem \(name) is not available")
+    }
+
+    private func say(_ text: String, on channel: SSHChannel) {
+        channel.writeExtended(Array("teleport: \(text)\r\n".utf8).span)
+    }
+
+    // MARK: The program
+
+    private func start(command asked: [UInt8]?, on channel: SSHChannel) -> Bool {
+        guard program == nil else { return refused("a session runs one program") }
+        let forced = scene.grant.forceCommand
+        let command = forced.map { Array($0.utf8) } ?? asked
+        do throws(TeleportError) {
+            let terminal = try openTerminal()
+            var variables = environment.variables(
+                account: scene.account, session: scene.session, terminal: terminal.map { (terminalRequest?.terminal ?? "", $0.path) })
+            if forced != nil, let asked { variables.append("SSH_ORIGINAL_COMMAND=\(String(decoding: asked, as: UTF8.self))") }
+            let message = SessionChildMessage(
+                account: scene.account, arguments: arguments(command), environment: variables, hasTerminal: terminal != nil)
+            let program = try SessionProgram(message, terminal: terminal, executable: scene.executable, on: scene.loop)
+            program.handler = self
+            self.program = program
+        } catch {
+            logger.error("session not started", metadata: ["error": "\(error.chain.joined(separator: ": "))"])
+            say("the session cannot be started", on: channel)
+            return false
+        }
+        logger.info(
+            "session started",
+            metadata: [
+                "login": "\(scene.account.name)", "user": "\(scene.session.user)", "terminal": "\(terminalRequest != nil)",
+                "command": "\(command.map { String(decoding: $0, as: UTF8.self) } ?? "")",
+            ])
+        return true
+    }
+
+    private func openTerminal() throws(TeleportError) -> PseudoTerminal? {
+        guard let request = terminalRequest else { return nil }
+        var modes: [UInt8: UInt32] = [:]
+        for mode in request.modes.modes { modes[mode.opcode] = mode.value }
+        let terminal = try PseudoTerminal(size: TerminalSize(request.size), modes: modes, on: scene.loop)
+        if UserAccounts.effectiveIdentifier == 0 {
+            try terminal.give(to: scene.account.identifier, group: scene.terminalGroup ?? scene.account.group)
+        }
+        return terminal
+    }
+
+    /// `-bash` for a login shell, `bash -c COMMAND` for a command, as `login` and `sshd` have it.
+    private func arguments(_ command: [UInt8]?) -> [[UInt8]] {
+        let name = scene.account.shell.split(separator: "/").last.map { Array($0.utf8) } ?? Array("sh".utf8)
+        guard let command else { return [Array("-".utf8) + name] }
+        return [name, Array("-c".utf8), command]
+    }
+
+    func program(_ program: SessionProgram, wrote bytes: Span<UInt8>, toErrorStream: Bool) {
+        guard let channel else { return }
+        if toErrorStream { channel.writeExtended(bytes) } else { channel.write(bytes) }
+        if !channel.isWritable { program.pauseOutput() }
+    }
+
+    func programTakesInput(_ program: SessionProgram) {
+        grantConsumed()
+    }
+
+    func programEnded(_ program: SessionProgram, _ exit: ChildProcess.Exit) {
+        self.program = nil
+        var metadata: Logger.Metadata = [:]
+        let request: SessionRequest
+        switch exit {
+        case .status(let status):
+            metadata["status"] = "\(status)"
+            request = .exitStatus(UInt32(bitPattern: status))
+        case .signal(let signal, let coreDumped):
+            metadata["signal"] = "\(signal.number)"
+            request =
+                signal.name.map { .exitSignal(name: $0, coreDumped: coreDumped, message: "") }
+                // As shells report a signal that RFC 4254 §6.10 has no name for.
+                ?? .exitStatus(UInt32(128 + signal.number))
+        }
+        if !program.failure.isEmpty { metadata["error"] = "\(program.failure)" }
+        logger.info("session ended", metadata: metadata)
+        channel?.request(request.type, payload: request.payload())
+        channel?.sendEOF()
+        channel?.close()
+    }
+
+    // MARK: The channel's bytes
+
+    func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
+        guard let program else { return channel.consumed(data.count) }
+        program.write(data)
+        unconsumed += data.count
+        if program.takesInput { grantConsumed() }
+    }
+
+    private func grantConsumed() {
+        let count = unconsumed
+        unconsumed = 0
+        channel?.consumed(count)
+    }
+
+    func channelEOF(_ channel: SSHChannel) {
+        program?.endInput()
+    }
+
+    func channelWritable(_ channel: SSHChannel) {
+        program?.resumeOutput()
+    }
+
+    func channelClosed(_ channel: SSHChannel) {
+        self.channel = nil
+        guard let program else { return }
+        self.program = nil
+        logger.info("session abandoned by its client")
+        program.terminate()
+    }
+}
+
+extension TerminalSize {
+    /// Sizes beyond what a terminal can have become the largest that it can.
+    fileprivate init(_ size: WindowSize) {
+        self.init(
+            columns: UInt16(clamping: size.columns), rows: UInt16(clamping: size.rows), widthPixels: UInt16(clamping: size.widthPixels),
+            heightPixels: UInt16(clamping: size.heightPixels))
+    }
+}

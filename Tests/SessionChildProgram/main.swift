@@ -1,0 +1,3 @@
+import NodeService
+
+SessionChild.runIfAsked()
