@@ -5,6 +5,8 @@ import Testing
 final class OpenSSH {
     enum Failure: Error { case cannotRun }
 
+    static var hasServer: Bool { unsafe access("/usr/sbin/sshd", X_OK) == 0 }
+
     let directory: String
 
     init() throws {
