@@ -1,0 +1,153 @@
+package import AuthAPI
+internal import Backend
+package import Base
+internal import ClusterModel
+internal import Logging
+internal import SSHWire
+
+/// How a leaf reaches a root's proxy to be trusted: HTTPS in production, the root itself in tests.
+package protocol TrustTransport: Sendable {
+    /// - Parameter pin: `sha256:HEX` of the root's TLS authority, or empty.
+    func exchange(_ request: TrustRequest, proxy: HostPort, pin: String) async throws(TeleportError) -> TrustResponse
+}
+
+extension AuthServer {
+    // MARK: Leaf
+
+    /// Joins a root cluster: spends the token there and keeps the root's authorities here, all or nothing.
+    func joinRoot(_ cluster: TrustedCluster, replace: Bool) async throws(TeleportError) {
+        guard cluster.name != clusterName else { throw .badParameter("a cluster cannot trust itself") }
+        try cluster.roleMap.check()
+        let known = try await store.trustedClusters.find(cluster.name)
+        guard known == nil || replace else { throw .alreadyExists("trusted cluster \(cluster.name) already exists") }
+        let userName = store.authorityName(.user, cluster.name)
+        var writes = [try store.trustedClusters.putting(cluster.name, cluster.withoutToken)]
+        if known != nil, cluster.token.isEmpty, var authority = try await store.authorities.find(userName)?.value {
+            // The trust stands already: its switch, role map and address may change.
+            authority.roleMap = cluster.roleMap
+            writes.append(try store.authorities.putting(userName, authority))
+            if !cluster.tunnelAddr.isEmpty {
+                writes.append(
+                    try store.reverseTunnels.putting(cluster.name, ReverseTunnelRecord(cluster: cluster.name, dialAddrs: [cluster.tunnelAddr])))
+            }
+        } else {
+            writes += try await exchangeWithRoot(cluster)
+        }
+        _ = try await store.store.commit(writes)
+        logger.info("trusts a root cluster", metadata: ["cluster": "\(cluster.name)", "enabled": "\(cluster.enabled)"])
+    }
+
+    private func exchangeWithRoot(_ cluster: TrustedCluster) async throws(TeleportError) -> [StoreWrite] {
+        guard !cluster.token.isEmpty else { throw .badParameter("a new trusted cluster needs the token that its root made") }
+        guard let proxy = HostPort(cluster.webProxyAddr) else { throw .badParameter("web_proxy_addr is not HOST:PORT") }
+        guard let own = ownAuthorities.first(where: { $0.type == .host }) else {
+            throw TeleportError(.systemError, "this cluster has no host authority")
+        }
+        if cluster.caPin.isEmpty {
+            logger.warning("the root's proxy is not verified: the trusted cluster names no ca_pin", metadata: ["cluster": "\(cluster.name)"])
+        }
+        let request = TrustRequest(token: cluster.token, cluster: clusterName, hostAuthority: own)
+        let answer = try await trustTransport.exchange(request, proxy: proxy, pin: cluster.caPin)
+        guard answer.cluster == cluster.name else {
+            throw .badParameter("the cluster at \(proxy) is called \(Names.quoted(answer.cluster)), not \(cluster.name)")
+        }
+        var user = answer.userAuthority
+        var host = answer.hostAuthority
+        for (authority, type) in [(user, AuthorityKind.user), (host, AuthorityKind.host)] {
+            guard authority.type == type, authority.cluster == cluster.name else {
+                throw .accessDenied("cluster \(cluster.name) answered with an authority of another name or kind")
+            }
+            try authority.check()
+            try checkKeysAreNew(authority)
+        }
+        user.roleMap = cluster.roleMap
+        host.roleMap = RoleMap([])
+        let dialAddrs = cluster.tunnelAddr.isEmpty ? answer.tunnelAddrs : [cluster.tunnelAddr]
+        guard (1...32).contains(dialAddrs.count) else { throw .badParameter("name the tunnel_addr: the root says none") }
+        for addr in dialAddrs { try Names.checkAddress(addr) }
+        return [
+            try store.authorities.putting(store.authorityName(.user, cluster.name), user),
+            try store.authorities.putting(store.authorityName(.host, cluster.name), host),
+            try store.reverseTunnels.putting(cluster.name, ReverseTunnelRecord(cluster: cluster.name, dialAddrs: dialAddrs)),
+        ]
+    }
+
+    /// Ends the trust in a root: its users, its tunnel and the record go together.
+    func leaveRoot(_ name: String) async throws(TeleportError) {
+        _ = try await store.trustedClusters.get(name)
+        _ = try await store.store.commit([
+            try store.trustedClusters.deleting(name),
+            .deleteIfPresent(try store.authorities.key(store.authorityName(.user, name))),
+            .deleteIfPresent(try store.authorities.key(store.authorityName(.host, name))),
+            .deleteIfPresent(try store.reverseTunnels.key(name)),
+        ])
+        logger.info("trusts a root cluster no longer", metadata: ["cluster": "\(name)"])
+    }
+
+    // MARK: Root
+
+    /// A leaf asks to be let in: its host authority is pinned, its user authority is never heard of.
+    func exchangeTrust(_ request: TrustRequest, from caller: Caller) async throws(TeleportError) -> TrustResponse {
+        let stored = try await validToken(request.token, for: .trustedCluster, source: caller.peer)
+        try Names.checkCluster(request.cluster)
+        guard request.cluster != clusterName else { throw .badParameter("a leaf cannot bear the name of its root, \(clusterName)") }
+        let host = request.hostAuthority
+        guard host.type == .host, host.cluster == request.cluster else {
+            throw .badParameter("the authority that was sent is not the host authority of \(request.cluster)")
+        }
+        try host.check()
+        try checkKeysAreNew(host)
+        guard !isRoot(request.cluster) else { throw .badParameter("this cluster is itself a leaf of \(request.cluster)") }
+        let name = store.authorityName(.host, request.cluster)
+        var writes = [try store.tokens.deleting(stored.name, expected: stored.revision)]
+        if let pinned = try await store.authorities.find(name) {
+            guard pinned.value.publicKeys == host.publicKeys else {
+                throw .alreadyExists("cluster \(request.cluster) has joined with another authority; remove it first")
+            }
+        } else {
+            writes.append(try store.authorities.creating(name, host))
+        }
+        if try await store.remoteClusters.find(request.cluster) == nil {
+            writes.append(try store.remoteClusters.creating(request.cluster, RemoteCluster(name: request.cluster)))
+        }
+        do throws(TeleportError) {
+            _ = try await store.store.commit(writes)
+        } catch where error.kind == .compareFailed || error.kind == .notFound {
+            throw .accessDenied("the token was used in the meantime")
+        }
+        logger.info("a leaf cluster joined", metadata: ["cluster": "\(request.cluster)"])
+        guard let user = ownAuthorities.first(where: { $0.type == .user }), let own = ownAuthorities.first(where: { $0.type == .host }) else {
+            throw TeleportError(.systemError, "this cluster has no authorities")
+        }
+        return TrustResponse(
+            cluster: clusterName, userAuthority: user, hostAuthority: own,
+            tunnelAddrs: state.proxies.map(\.tunnelAddr).filter { !$0.isEmpty })
+    }
+
+    /// Ends the trust in a leaf.
+    func removeLeaf(_ name: String) async throws(TeleportError) {
+        guard state.remoteClusters.contains(where: { $0.name == name }) else { throw .notFound("remote cluster \(name) is not found") }
+        _ = try await store.store.commit([
+            .deleteIfPresent(try store.remoteClusters.key(name)),
+            .deleteIfPresent(try store.authorities.key(store.authorityName(.host, name))),
+        ])
+        logger.info("a leaf cluster was removed", metadata: ["cluster": "\(name)"])
+    }
+
+    // MARK: Both
+
+    func isRoot(_ cluster: String) -> Bool {
+        state.trustedClusters.contains { $0.name == cluster } || state.reverseTunnels.contains { $0.cluster == cluster }
+            || state.authorities.contains { $0.cluster == cluster && $0.type == .user && cluster != clusterName }
+    }
+
+    /// No key may speak for two clusters, or for two purposes.
+    func checkKeysAreNew(_ authority: CertificateAuthority) throws(TeleportError) {
+        let keys = Set(authority.keys)
+        for other in state.authorities where other.cluster != authority.cluster || other.type != authority.type {
+            guard keys.isDisjoint(with: other.keys) else {
+                throw .accessDenied("a key of the \(authority.name) authority is already that of \(other.name)")
+            }
+        }
+    }
+}
