@@ -70,7 +70,8 @@ var targets: [Target] = [
         "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", log),
     library("NodeService", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", log),
     library(
-        "ClientKit", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "CQRencode", "Base", log),
+        "ClientKit", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "HTTPClient", "Config", "ClusterModel", "EventLoop", "Crypto", "CQRencode", "Base",
+        log),
     // 7
     library(
         "ProxyService", "SSHNet", "SSHEngine", "SSHWire", "HTTPServer", "ReverseTunnel", "AuthAPI", "ClusterModel", "EventLoop",
@@ -93,7 +94,11 @@ targets += [
     tests("EventLoopTests", "EventLoop", "Base"),
     tests("SSHNetTests", "SSHNet", "SSHEngine", "SSHWire", "EventLoop", "Limits", "Crypto", "Base"),
     tests("StoreContractTests", "SQLiteBackend", "Backend", "Base"),
+    tests("ClusterModelTests", "ClusterModel", "SSHWire", "Crypto", "Base"),
+    tests("AuthAPITests", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base", log),
+    tests("AuthServiceTests", "AuthService", "AuthAPI", "Backend", "ClusterModel", "SSHWire", "SSHEngine", "EventLoop", "Crypto", "Base", log),
     tests("ConfigTests", "Config", "ClusterModel", "Base"),
+    tests("HTTPServerTests", "HTTPServer", "HTTPClient", "EventLoop", "Crypto", "Base", log),
     tests("TidyTests"),
     // The session child of a node under test: the node's own program, which the tests are not.
     .executableTarget(name: "SessionChildProgram", dependencies: ["NodeService"], path: "Tests/SessionChildProgram", swiftSettings: rules),
@@ -103,6 +108,20 @@ targets += [
     tests("ReverseTunnelTests", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base"),
     tests("ProxyServiceTests", "ProxyService", "ReverseTunnel", "SSHNet", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base"),
 ]
+
+// Fuzzers exist only with FUZZ=1: they need libFuzzer, and its coverage in every target (`make fuzz`).
+if Context.environment["FUZZ"] == "1" {
+    let instrumented = rules + [.unsafeFlags(["-sanitize=fuzzer", "-enable-testing"])]
+    for target in targets where target.type != .system { target.swiftSettings = instrumented }
+    targets += [
+        .systemLibrary(name: "CLibFuzzer", path: "Tests/CLibFuzzer"),
+        .executableTarget(
+            name: "Fuzz",
+            dependencies: ["CLibFuzzer", "ProxyService", "AuthAPI", "Config", "ClusterModel", "SSHEngine", "SSHWire", "Crypto", "Base"],
+            path: "Tests/Fuzz", swiftSettings: instrumented + [.unsafeFlags(["-parse-as-library"])],
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])]),
+    ]
+}
 
 let package = Package(
     name: "teleport",

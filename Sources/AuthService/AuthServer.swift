@@ -212,3 +212,10 @@ package actor AuthServer {
         return try RoleSet(names: names, known: known)
     }
 }
+
+extension AuthServer {
+    /// The private halves: for the auth server's own host, and for no caller of the API.
+    func authoritySecrets() async throws(TeleportError) -> [AuthoritySecrets] {
+        try await store.secrets.list().map(\.value)
+    }
+}

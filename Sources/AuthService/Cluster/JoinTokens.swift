@@ -7,6 +7,7 @@ internal import Logging
 internal import SSHWire
 
 extension AuthServer {
+    private static let publicAddressesMax = 32
     private static let tokenTTLMax = Duration.seconds(30 * 24 * 3600)
     private static let invalidToken = TeleportError.accessDenied("the token is not valid: it is unknown, has expired, was used, or is for another role")
 
@@ -92,35 +93,53 @@ extension AuthServer {
     ) async throws(TeleportError) -> HostRecord {
         try Names.checkUUID(uuid)
         try Names.checkNode(hostname)
-        guard publicAddresses.count <= 16 else { throw .limitExceeded("a host has at most 16 public addresses") }
-        let clusters = Set(state.authorities.map(\.cluster))
+        guard publicAddresses.count <= Self.publicAddressesMax else {
+            throw .limitExceeded("a host has at most \(Self.publicAddressesMax) public addresses")
+        }
         for name in [hostname] + publicAddresses {
             if IPAddress(name) == nil { try Names.checkNode(name) }
             guard name == uuid || (try? Names.checkUUID(name.lowercased())) == nil else {
                 throw .badParameter("\(Names.quoted(name)) looks like the UUID of a host")
             }
-            guard !clusters.contains(where: { name.lowercased() == $0 || name.lowercased().hasSuffix(".\($0)") }) else {
-                throw .badParameter("\(Names.quoted(name)) ends in the name of a cluster")
+            guard !state.authorities.contains(where: { $0.cluster != clusterName && Self.belongs(name, to: $0.cluster) }) else {
+                throw .badParameter("\(Names.quoted(name)) ends in the name of another cluster")
             }
         }
         let publicKey = try AuthorityKeys.readPublicKey(keys.sshPublicKey)
         let host = HostRecord(uuid: uuid, hostname: hostname, publicAddresses: publicAddresses, sshPublicKey: publicKey.text())
-        // Host names may repeat, as a look-up that is ambiguous says so; a public address is one host's alone.
         for other in try await store.hosts.list().map(\.value) where other.uuid != uuid {
-            let taken = Set(other.publicAddresses)
-            guard !taken.contains(hostname), taken.isDisjoint(with: publicAddresses), role == .proxy || role == .auth || !publicAddresses.contains(other.hostname)
-            else { throw .alreadyExists("a name of host \(hostname) is a public address of host \(other.hostname)") }
+            try checkNames(of: host, role, against: other)
         }
         return host
     }
 
-    /// Binds a UUID to the SSH key that it came with.
+    /// Host names may repeat, as a look-up that is ambiguous says so. But no host may bear the qualified name of another, and a node none of
+    /// another's public addresses; proxies behind one address share it.
+    private func checkNames(of host: HostRecord, _ role: SystemRole, against other: HostRecord) throws(TeleportError) {
+        let qualified = [other.uuid, other.hostname].map { HostNames.qualified($0, cluster: clusterName).lowercased() }
+        let names = [host.hostname] + host.publicAddresses
+        guard !names.contains(where: { qualified.contains($0.lowercased()) }) else {
+            throw .alreadyExists("a name of host \(host.hostname) is that of host \(other.hostname)")
+        }
+        guard role != .node || Set(names).isDisjoint(with: other.publicAddresses) && !host.publicAddresses.contains(other.hostname) else {
+            throw .alreadyExists("a name of host \(host.hostname) is a public address of host \(other.hostname)")
+        }
+    }
+
+    private static func belongs(_ name: String, to cluster: String) -> Bool {
+        name.lowercased() == cluster || name.lowercased().hasSuffix(".\(cluster)")
+    }
+
+    /// Binds a UUID to the SSH key that it came with. A host in several roles has one key, and the public addresses of all.
     private func hostWrites(_ host: HostRecord, isRenewal: Bool) async throws(TeleportError) -> [StoreWrite] {
         guard let known = try await store.hosts.find(host.uuid) else { return [try store.hosts.creating(host.uuid, host)] }
         guard isRenewal || known.value.sshPublicKey == host.sshPublicKey else {
             throw .alreadyExists("a host with the UUID \(host.uuid) has joined with another key")
         }
-        return [.swap(try store.hosts.key(host.uuid), expected: known.revision, try store.hosts.encode(host))]
+        var merged = host
+        merged.publicAddresses += known.value.publicAddresses.filter { !host.publicAddresses.contains($0) }
+        merged.publicAddresses = Array(merged.publicAddresses.prefix(Self.publicAddressesMax))
+        return [.swap(try store.hosts.key(host.uuid), expected: known.revision, try store.hosts.encode(merged))]
     }
 
     private func hostCertificates(_ host: HostRecord, role: SystemRole, tlsPublicKey: String) throws(TeleportError) -> HostCertificates {
