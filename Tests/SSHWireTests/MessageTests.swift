@@ -34,7 +34,7 @@ struct MessageTests {
         Vector(ExtensionInfoMessage(serverSignatureAlgorithms: AlgorithmNames.serverSignatureAlgorithms)),
         Vector(
             KeyExchangeInitMessage(
-                cookie: Array(0..<16), keyExchange: AlgorithmNames.clientKeyExchange, hostKeys: AlgorithmNames.clientHostKeys,
+                cookie: Array(0..<16), keyExchange: AlgorithmNames.keyExchange, hostKeys: AlgorithmNames.clientHostKeys,
                 encryption: AlgorithmNames.ciphers, mac: AlgorithmNames.macs, firstKeyExchangePacketFollows: true)),
         Vector(NewKeysMessage()),
         Vector(KeyExchangeECDHInitMessage(clientPublicKey: [UInt8](repeating: 7, count: 32))),

@@ -19,14 +19,8 @@ package enum AlgorithmNames {
     /// What a server sends in `server-sig-algs` (RFC 8308 §3.1).
     package static let serverSignatureAlgorithms = SignatureAlgorithm.allCases.map(\.rawValue)
 
-    /// Pseudo-algorithms in a KEXINIT's key exchange list: strict key exchange (PROTOCOL) and EXT_INFO (RFC 8308 §2.1).
+    /// Pseudo-algorithms in the first KEXINIT's key exchange list: strict key exchange (PROTOCOL) and EXT_INFO (RFC 8308 §2.1).
     package static let strictClient = "kex-strict-c-v00@openssh.com"
     package static let strictServer = "kex-strict-s-v00@openssh.com"
     package static let extensionInfoClient = "ext-info-c"
-    package static let extensionInfoServer = "ext-info-s"
-
-    /// The first KEXINIT's key exchange list of a client.
-    package static let clientKeyExchange = keyExchange + [extensionInfoClient, strictClient]
-    /// The first KEXINIT's key exchange list of a server.
-    package static let serverKeyExchange = keyExchange + [strictServer]
 }

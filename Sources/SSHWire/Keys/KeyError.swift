@@ -32,13 +32,6 @@ package enum KeyError: Error, Equatable, Sendable {
     case badRequest(String)
 }
 
-extension TeleportError {
-    /// What a person may be told about a key that cannot be used.
-    package static func badKey(_ what: String, _ cause: KeyError) -> TeleportError {
-        .badParameter("\(what): \(cause.explanation)", cause: cause)
-    }
-}
-
 extension KeyError {
     /// Runs what reads bytes; what is wrong with them is ``malformed(_:)``.
     static func reading<Fields>(_ body: @autoclosure () throws(WireError) -> Fields) throws(KeyError) -> Fields {

@@ -48,7 +48,9 @@ package struct KnownHostsLine: Equatable, Sendable {
         return (marker.map { $0.rawValue + " " } ?? "") + names + " " + key.text(comment: comment)
     }
 
-    /// Whether the line is about this host: a port other than 22 is part of the name, `[HOST]:PORT`. An authority's line may also name the host alone.
+    /// Whether the line is about this host.
+    ///
+    /// A port other than 22 is part of the name, `[HOST]:PORT`; an authority's line may also name the host alone.
     package func matches(host: String, port: UInt16 = 22) -> Bool {
         let host = host.lowercased()
         if port == 22 { return matches(name: host) }
