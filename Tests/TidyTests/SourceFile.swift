@@ -7,6 +7,8 @@ struct SourceFile: Sendable {
     let text: String
     /// The same lines with the contents of comments and string literals left out.
     let code: String
+    /// The modules of its `import` lines, with what stands before `import`.
+    let imports: [(access: String, module: String)]
 
     /// The repository's root, with a slash at its end.
     static let root = String(#filePath.dropLast("Tests/TidyTests/SourceFile.swift".count))
@@ -15,6 +17,11 @@ struct SourceFile: Sendable {
         self.path = path
         self.text = text
         code = Self.withoutCommentsAndStrings(text)
+        imports = code.split(separator: "\n").filter { $0.utf8.starts(with: "import ".utf8) || $0.contains(" import ") }.compactMap {
+            line in
+            let pattern = /^(?:@\w+ )*(?:(package|internal|private|public|fileprivate) )?import (?:struct |class |enum |func )?(\w+)/
+            return line.firstMatch(of: pattern).map { (String($0.1 ?? ""), String($0.2)) }
+        }
     }
 
     /// The target this file is of.
@@ -23,21 +30,16 @@ struct SourceFile: Sendable {
     /// The path below `Sources/` or `Tests/`.
     var pathInside: String { path.split(separator: "/").dropFirst().joined(separator: "/") }
 
-    var codeLines: [Substring] { code.split(separator: "\n", omittingEmptySubsequences: false) }
+    /// Every Swift file of the repository, read once.
+    static let all: [SourceFile] = {
+        let files = try? read(in: "Sources") + read(in: "Tests")
+        precondition(files?.isEmpty == false, "no source files below \(root)")
+        return files ?? []
+    }()
 
-    /// The modules of its `import` lines, with what stands before `import`.
-    var imports: [(access: String, module: String)] {
-        codeLines.compactMap { line in
-            guard
-                let match = line.firstMatch(
-                    of: /^(?:@\w+ )*(?:(package|internal|private|public|fileprivate) )?import (?:struct |class |enum |func )?(\w+)/)
-            else { return nil }
-            return (String(match.1 ?? ""), String(match.2))
-        }
-    }
+    var isSource: Bool { path.hasPrefix("Sources/") }
 
-    /// Every Swift file below `folder`.
-    static func all(in folder: String) throws -> [SourceFile] {
+    private static func read(in folder: String) throws -> [SourceFile] {
         try paths(in: folder).filter { $0.hasSuffix(".swift") }.map { path in
             SourceFile(path: path, text: try String(contentsOfFile: root + path, encoding: .utf8))
         }
@@ -59,50 +61,57 @@ struct SourceFile: Sendable {
     static func withoutCommentsAndStrings(_ text: String) -> String {
         enum Inside { case code, lineComment, blockComment(depth: Int), string(pounds: Int, lines: Bool) }
         let bytes = Array(text.utf8) + [0, 0, 0, 0]
+        let (newline, slash, star, quote, pound, backslash) = (UInt8(10), UInt8(47), UInt8(42), UInt8(34), UInt8(35), UInt8(92))
         var kept: [UInt8] = []
+        kept.reserveCapacity(bytes.count)
         var inside = Inside.code
         var index = 0
-        func follows(_ word: String) -> Bool { bytes[index...].starts(with: word.utf8) }
+        /// How many of `byte` stand from `start` on.
+        func run(of byte: UInt8, from start: Int) -> Int {
+            var end = start
+            while end < bytes.count, bytes[end] == byte { end += 1 }
+            return end - start
+        }
         while index < bytes.count - 4 {
             let byte = bytes[index]
-            if byte == UInt8(ascii: "\n") { kept.append(byte) }
+            if byte == newline { kept.append(byte) }
             switch inside {
             case .code:
-                let pounds = bytes[index...].prefix { $0 == UInt8(ascii: "#") }.count
-                if follows("//") {
+                let pounds = byte == pound ? run(of: pound, from: index) : 0
+                if byte == slash, bytes[index + 1] == slash {
                     inside = .lineComment
-                } else if follows("/*") {
+                } else if byte == slash, bytes[index + 1] == star {
                     inside = .blockComment(depth: 1)
                     index += 1
-                } else if index + pounds < bytes.count, bytes[index + pounds] == UInt8(ascii: "\"") {
+                } else if bytes[index + pounds] == quote {
                     index += pounds
-                    let isLong = follows("\"\"\"")
+                    let isLong = run(of: quote, from: index) >= 3
                     inside = .string(pounds: pounds, lines: isLong)
                     index += isLong ? 2 : 0
-                    kept += Array("\"\"".utf8)
-                } else if byte != UInt8(ascii: "\n") {
+                    kept += [quote, quote]
+                } else if byte != newline {
                     kept.append(byte)
                 }
             case .lineComment:
-                if byte == UInt8(ascii: "\n") { inside = .code }
+                if byte == newline { inside = .code }
             case .blockComment(let depth):
-                if follows("*/") {
+                if byte == star, bytes[index + 1] == slash {
                     inside = depth == 1 ? .code : .blockComment(depth: depth - 1)
                     index += 1
-                } else if follows("/*") {
+                } else if byte == slash, bytes[index + 1] == star {
                     inside = .blockComment(depth: depth + 1)
                     index += 1
                 }
             case .string(let pounds, let lines):
-                let fence = String(repeating: "#", count: pounds)
-                if follows("\\" + fence) {
+                if byte == backslash, run(of: pound, from: index + 1) >= pounds {
                     index += pounds + 1
-                    if bytes[index] == UInt8(ascii: "\n") { kept.append(bytes[index]) }
+                    if bytes[index] == newline { kept.append(newline) }
                     if bytes[index] == UInt8(ascii: "(") { index = endOfInterpolation(bytes, from: index) }
-                } else if follows((lines ? "\"\"\"" : "\"") + fence) {
+                } else if byte == quote, !lines || run(of: quote, from: index) >= 3, run(of: pound, from: index + (lines ? 3 : 1)) >= pounds
+                {
                     inside = .code
                     index += (lines ? 2 : 0) + pounds
-                } else if byte == UInt8(ascii: "\n"), !lines {
+                } else if byte == newline, !lines {
                     inside = .code
                 }
             }
