@@ -114,21 +114,6 @@ package struct ConfigFile: Equatable, Sendable {
         guard let document = try YAMLDocument.parse(text, file: file) else { return }
         self = try YAMLDecoder.decode(ConfigFile.self, from: document)
     }
-
-    /// Reads the file at `path`.
-    package static func load(_ path: String) throws(TeleportError) -> ConfigFile {
-        try ConfigFile(parsing: try TextFile.read(path, bytesMax: YAMLDocument.bytesMax), file: path)
-    }
-
-    /// Reads the file at `path` if there is one.
-    package static func loadIfPresent(_ path: String) throws(TeleportError) -> ConfigFile? {
-        do throws(TeleportError) {
-            return try load(path)
-        } catch {
-            if error.kind == .notFound { return nil }
-            throw error
-        }
-    }
 }
 
 extension ConfigFile: Decodable {

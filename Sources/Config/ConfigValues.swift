@@ -181,6 +181,7 @@ package enum LogOutput: Equatable, Sendable, Decodable {
     }
 }
 
+/// How a log line looks.
 package enum LogFormat: String, CaseIterable, Sendable, Decodable {
     case text, json
 }

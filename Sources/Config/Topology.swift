@@ -39,10 +39,6 @@ package struct Topology: Equatable, Sendable {
             entries.map { Trust(leaf: $0.value.leaf, root: $0.value.root, roleMap: $0.value.roleMap) }
         } ?? []
     }
-
-    package static func load(_ path: String) throws(TeleportError) -> Topology {
-        try Topology(parsing: try TextFile.read(path, bytesMax: YAMLDocument.bytesMax), file: path)
-    }
 }
 
 /// The keys of the file.

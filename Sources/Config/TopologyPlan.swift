@@ -1,6 +1,5 @@
 package import Base
 package import ClusterModel
-internal import Glibc
 
 /// What runs a topology: a file for every host, and what has to be made in the clusters once they run.
 ///
@@ -70,24 +69,16 @@ package struct TopologyPlan: Sendable {
         }
     }
 
-    /// Writes the host's directory and `teleport.yaml`, for their owner alone.
-    ///
-    /// - Parameter caPin: of the host's cluster; an auth host needs none.
-    package func write(_ host: Host, caPin: CAPin?) throws(TeleportError) {
-        try OwnFile.makeDirectory(host.directory)
-        try OwnFile.write(Array(host.configText(caPin: caPin).utf8), to: host.configPath)
-    }
-
-    /// Writes `topology.json`: what scripts find everything by.
-    package func writeSummary() throws(TeleportError) {
-        let bytes: [UInt8]
+    /// The text of `topology.json`: what scripts find everything by.
+    package func summaryText() throws(TeleportError) -> [UInt8] {
         do {
-            bytes = try JSONText.encodeBytes(summary, pretty: true)
+            return try JSONText.encodeBytes(summary, pretty: true) + [UInt8(ascii: "\n")]
         } catch {
             throw TeleportError(.systemError, "topology.json cannot be made", cause: error)
         }
-        try OwnFile.write(bytes + [UInt8(ascii: "\n")], to: dataDir + "/topology.json")
     }
+
+    package var summaryPath: String { dataDir + "/topology.json" }
 
     package var summary: TopologySummary {
         TopologySummary(
@@ -119,7 +110,9 @@ extension Topology.Cluster {
 }
 
 extension TopologyPlan.Host {
-    /// The `teleport.yaml` that a real host would have.
+    /// The `teleport.yaml` that a real host would have; with a token in it, so for its owner alone.
+    ///
+    /// - Parameter caPin: of the host's cluster; an auth host needs none.
     package func configText(caPin: CAPin?) -> String {
         func listen(_ port: UInt16) -> YAMLValue { .text("\(self.listen(port))") }
         let joins = !servesAuth

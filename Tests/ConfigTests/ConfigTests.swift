@@ -47,12 +47,6 @@ import Testing
         let text = message { () throws(TeleportError) in _ = try ConfigFile(parsing: vector.text.bytes, file: "teleport.yaml") }
         #expect(text == vector.message)
     }
-
-    @Test func `a file that is not there is nothing, unless it was asked for`() throws {
-        #expect(try ConfigFile.loadIfPresent("/nonexistent/teleport.yaml") == nil)
-        let text = message { () throws(TeleportError) in _ = try ConfigFile.load("/nonexistent/teleport.yaml") }
-        #expect(text == "cannot open /nonexistent/teleport.yaml: No such file or directory")
-    }
 }
 
 @Suite struct ConfigTests {

@@ -9,7 +9,7 @@ import Testing
 
     static func plan(_ name: String, dataDir: String = "/data") throws -> TopologyPlan {
         TopologyPlan(
-            try Topology.load("\(root)/topologies/\(name).yaml"), dataDir: dataDir, randomness: SeededRandomness(seed: 1),
+            try Topology(parsing: try readFile("\(root)/topologies/\(name).yaml"), file: name), dataDir: dataDir, randomness: SeededRandomness(seed: 1),
             now: UnixTime(seconds: 1_700_000_000))
     }
 
@@ -58,7 +58,10 @@ import Testing
     }
 
     @Test func `the summary has the keys that scripts rely on`() throws {
-        let json = try JSONText.encode(try Self.plan("two-sites").summary.clusters[1])
+        let plan = try Self.plan("two-sites")
+        #expect(plan.summaryPath == "/data/topology.json")
+        #expect(try JSONText.decode(TopologySummary.self, from: try plan.summaryText()) == plan.summary)
+        let json = try JSONText.encode(plan.summary.clusters[1])
         #expect(
             json == #"{"auth":"127.0.2.2:3025","config":"/data/east/auth/teleport.yaml","hosts":["#
                 + #"{"config":"/data/east/proxy/teleport.yaml","name":"proxy","roles":["proxy"]},"#
@@ -67,7 +70,7 @@ import Testing
                 + #"{"config":"/data/east/db2/teleport.yaml","name":"db2","roles":["node"]}],"name":"east","#
                 + #""nodes":[{"addr":"127.0.2.3:3022","name":"db1"},{"addr":"127.0.2.4:3022","name":"db2"}],"#
                 + #""proxies":[{"host":"proxy","ssh":"127.0.2.1:3023","tunnel":"127.0.2.1:3024","web":"127.0.2.1:3080"}],"root":false}"#)
-        #expect(try Self.plan("two-sites").summary.clusters[0].root)
+        #expect(plan.summary.clusters[0].root)
     }
 
     @Test func `three sites have nodes of the same names`() throws {
@@ -134,26 +137,11 @@ import Testing
         let text = message { () throws(TeleportError) in _ = try Topology(parsing: vector.text.bytes, file: "t.yaml") }
         #expect(text == vector.message)
     }
-
-    @Test func `files are written for their owner alone, and replaced whole`() throws {
-        let directory = try TemporaryDirectory()
-        let plan = try Self.plan("one-node", dataDir: directory.path + "/new/data")
-        let host = try #require(plan.hosts.first)
-        for _ in 0..<2 {
-            try plan.write(host, caPin: nil)
-            try plan.writeSummary()
-        }
-        #expect(try ConfigFile.load(host.configPath) == ConfigFile(parsing: host.configText(caPin: nil).bytes, file: ""))
-        #expect(mode(host.configPath) == 0o600)
-        #expect(mode(host.directory) == 0o700)
-        let json = try TextFile.read(plan.dataDir + "/topology.json", bytesMax: 100_000)
-        #expect(try JSONText.decode(TopologySummary.self, from: json) == plan.summary)
-    }
 }
 
 @Suite struct ExamplesTests {
     static func read(_ name: String) throws -> [UInt8] {
-        try TextFile.read("\(TopologyTests.root)/examples/\(name)", bytesMax: 100_000)
+        try readFile("\(TopologyTests.root)/examples/\(name)")
     }
 
     @Test(arguments: [("embedded.yaml", "hub", [ServiceRole.auth, .proxy, .node]), ("leaf.yaml", "east", [.auth, .proxy])])
@@ -164,7 +152,7 @@ import Testing
     }
 
     @Test func `the trusted cluster of the example is one`() throws {
-        let resources = try ResourceYAML.parse(try Self.read("trusted_cluster.yaml"), file: "trusted_cluster.yaml")
+        let resources = try ResourceYAML.resources(try Self.read("trusted_cluster.yaml"), file: "trusted_cluster.yaml")
         guard case .trustedCluster(let trusted) = resources.first else { Issue.record("another kind"); return }
         #expect(resources.count == 1)
         #expect(trusted.name == "hub")

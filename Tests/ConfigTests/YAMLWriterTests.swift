@@ -74,13 +74,13 @@ import Testing
         """
 
     @Test func `resources are read, one a document, and written so that they read as the same`() throws {
-        let resources = try ResourceYAML.parse(Self.text.bytes, file: "r.yaml")
+        let resources = try ResourceYAML.resources(Self.text.bytes, file: "r.yaml")
         #expect(resources.map(\.name) == ["alice", "dba"])
         guard case .user(let user) = resources[0], case .role(let role) = resources[1] else { Issue.record("other kinds"); return }
         #expect(user.logins == ["root", "no"])
         #expect(role.allow.nodeLabels == LabelSelector(["role": ["db"]]))
         #expect(!role.options.permitAgentForwarding)
-        let again = try ResourceYAML.parse(try ResourceYAML.text(resources).bytes, file: "again.yaml")
+        let again = try ResourceYAML.resources(try ResourceYAML.text(resources).bytes, file: "again.yaml")
         #expect(again == resources)
     }
 
@@ -95,7 +95,7 @@ import Testing
 
     @Test(arguments: refused)
     func `what is no resource is refused by line and path`(vector: Refused) {
-        let text = message { () throws(TeleportError) in _ = try ResourceYAML.parse(vector.text.bytes, file: "r.yaml") }
+        let text = message { () throws(TeleportError) in _ = try ResourceYAML.resources(vector.text.bytes, file: "r.yaml") }
         #expect(text?.hasPrefix(vector.message) == true, "\(text ?? "accepted")")
     }
 }

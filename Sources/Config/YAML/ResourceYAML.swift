@@ -6,7 +6,7 @@ package enum ResourceYAML {
     /// The resources of a file, one a document.
     ///
     /// - Throws: `BadParameter` with file, line and path; also where there is none.
-    package static func parse(_ text: [UInt8], file: String) throws(TeleportError) -> [Resource] {
+    package static func resources(_ text: [UInt8], file: String) throws(TeleportError) -> [Resource] {
         let documents = try YAMLDocument.parseAll(text, file: file)
         guard !documents.isEmpty else { throw .badParameter("\(file): no resource is in it") }
         var resources: [Resource] = []

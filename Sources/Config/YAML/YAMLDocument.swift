@@ -74,13 +74,16 @@ private struct YAMLEventReader: ~Copyable {
     private var anchors: [String: Anchored] = [:]
 
     init(_ bytes: [UInt8], file: String) {
-        unsafe text = .allocate(capacity: bytes.count)
+        let text = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: bytes.count)
         _ = unsafe text.initialize(from: bytes)
-        unsafe parser = .allocate(capacity: 1)
+        let parser = UnsafeMutablePointer<yaml_parser_t>.allocate(capacity: 1)
         unsafe parser.initialize(to: yaml_parser_t())
+        // Of locals: where a half-made struct's field stands in `precondition`, Swift 6.3 releases one that is not there yet.
         precondition(unsafe yaml_parser_initialize(parser) == 1, "out of memory")
         unsafe yaml_parser_set_input_string(parser, text.baseAddress, text.count)
         unsafe yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING)
+        unsafe self.parser = parser
+        unsafe self.text = text
         self.file = file
     }
 

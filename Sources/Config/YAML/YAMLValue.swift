@@ -43,6 +43,7 @@ package struct YAMLValue: Sendable, Equatable {
     }
 }
 
+/// A key of a mapping and what stands under it.
 package struct YAMLPair: Sendable, Equatable {
     package let key: String
     package let line: Int
