@@ -48,7 +48,7 @@ package struct StoreRange: Equatable, Sendable {
 /// - a write that returned is durable; one that threw changed nothing;
 /// - the writes of one `commit` happen together or not at all, and nobody sees them half done;
 /// - a reader sees every write that returned before it asked;
-/// - an expired item is invisible from its second on, and is deleted, with an event, when the store sweeps;
+/// - an expired item is invisible from its second on, and is deleted, with an event, at the next sweep;
 /// - a watch gives every event after its revision once and in order, or says that they are gone.
 ///
 /// All methods throw `TeleportError` with a ``StoreError`` as its cause.
@@ -70,7 +70,7 @@ package protocol KeyValueStore: Sendable {
     ///   refused as ``StoreError/compacted(asked:oldest:)``.
     func watch(_ prefix: StoreKey, after revision: Revision?) async throws(TeleportError) -> StoreWatch
 
-    /// Deletes what has expired; a store also does so by itself every few seconds.
+    /// Deletes what has expired; a store may also do so by itself, as it writes.
     ///
     /// - Returns: how many items it deleted.
     @discardableResult

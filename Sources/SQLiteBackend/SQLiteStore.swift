@@ -5,7 +5,7 @@ package import Base
 ///
 /// A thread of its own does all the work; callers wait without blocking theirs.
 package final class SQLiteStore: KeyValueStore {
-    private let thread: DatabaseThread
+    private let queue: DatabaseQueue
     private let clock: any Clock
     private let signal: RevisionSignal
 
@@ -17,8 +17,8 @@ package final class SQLiteStore: KeyValueStore {
         do throws(StoreError) {
             let tables = try SQLiteTables(path: path, historyMax: historyMax)
             signal = RevisionSignal(latest: try tables.bounds().latest)
-            thread = DatabaseThread(tables: tables, clock: clock, signal: signal)
-            try thread.start()
+            queue = try DatabaseQueue()
+            try DatabaseThread.start(queue, tables: tables, clock: clock, signal: signal)
         } catch {
             throw TeleportError(error)
         }
@@ -27,7 +27,7 @@ package final class SQLiteStore: KeyValueStore {
 
     deinit {
         // Without a close: what was accepted is still done, then the thread ends. A closed store refuses, which is as good.
-        try? thread.submit(.close {})
+        try? queue.submit(.close {})
     }
 
     package func get(_ key: StoreKey) async throws(TeleportError) -> StoreItem? {
@@ -71,7 +71,7 @@ package final class SQLiteStore: KeyValueStore {
     package func close() async {
         await withCheckedContinuation { continuation in
             do throws(StoreError) {
-                try thread.submit(.close { continuation.resume() })
+                try queue.submit(.close { continuation.resume() })
             } catch {
                 // Closed before.
                 continuation.resume()
@@ -94,11 +94,11 @@ package final class SQLiteStore: KeyValueStore {
     }
 
     private func submit<Value: Sendable>(
-        _ job: (@escaping @Sendable (Result<Value, StoreError>) -> Void) -> DatabaseThread.Job
+        _ job: (@escaping @Sendable (Result<Value, StoreError>) -> Void) -> DatabaseQueue.Job
     ) async throws(TeleportError) -> Value {
         let result = await withCheckedContinuation { (continuation: CheckedContinuation<Result<Value, StoreError>, Never>) in
             do throws(StoreError) {
-                try thread.submit(job { continuation.resume(returning: $0) })
+                try queue.submit(job { continuation.resume(returning: $0) })
             } catch {
                 continuation.resume(returning: .failure(error))
             }

@@ -152,12 +152,6 @@ final class SQLiteTables {
         return expired.count
     }
 
-    func hasExpired(now: UnixTime) throws(StoreError) -> Bool {
-        var found = false
-        try selectExpired.run(.integer(now.seconds), .integer(1)) { () throws(StoreError) in found = true }
-        return found
-    }
-
     /// Forgets the events that no watch may ask for any more.
     func trim(latest: Revision) throws(StoreError) {
         try trimEvents.run(.integer(latest.number - Int64(historyMax)))

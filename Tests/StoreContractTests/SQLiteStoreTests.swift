@@ -51,6 +51,18 @@ struct SQLiteStoreTests {
         await again.close()
     }
 
+    @Test func `what has expired goes with the next write, whatever that is`() async throws {
+        let store = try SQLiteStore(path: path, clock: clock)
+        try await store.put(alice, [], ttl: .seconds(1))
+        let watch = try await store.watch(StoreKey("users"), after: nil)
+        clock.advance(seconds: 1)
+        let revision = try await store.put(StoreKey("roles", "admin"), [])
+        #expect(try await store.get(StoreKey("roles", "admin"))?.revision == revision)
+        var events = watch.makeAsyncIterator()
+        #expect(try await events.next() == .delete(alice, Revision(revision.number + 1)))
+        await store.close()
+    }
+
     @Test func `a file that is no database is refused by SQLite's name for it`() throws {
         let file = directory.file("text")
         let descriptor = unsafe open(file, O_CREAT | O_WRONLY, 0o600)
