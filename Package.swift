@@ -86,6 +86,8 @@ var targets: [Target] = [
 ]
 
 targets += [
+    .executableTarget(
+        name: "Benchmarks", dependencies: ["SSHEngine", "SSHWire", "Crypto", "Base"], path: "Tests/Benchmarks", swiftSettings: rules),
     tests("BaseTests", "Base", log),
     tests("CryptoTests", "Crypto", "Base"),
     tests("LimitsTests", "Limits", "Base"),
