@@ -9,7 +9,6 @@ internal import SSHWire
 /// One client's connection to a node: who it is, then its channels.
 final class NodeConnection: ConnectionHandler {
     private let server: NodeServer
-    private let local: SocketAddress
     private let peer: SocketAddress
     private let logger: Logger
     private var admission: Admission?
@@ -27,9 +26,8 @@ final class NodeConnection: ConnectionHandler {
     /// Sessions at once on one connection: many more than a person opens, few enough that one client cannot fill the process table.
     private static let sessionsMax = 128
 
-    init(server: NodeServer, local: SocketAddress, peer: SocketAddress) {
+    init(server: NodeServer, peer: SocketAddress) {
         self.server = server
-        self.local = local
         self.peer = peer
         var logger = server.logger
         logger[metadataKey: "peer"] = "\(peer)"
@@ -49,7 +47,7 @@ final class NodeConnection: ConnectionHandler {
         }
         let login = attempt.user
         connection.loop.work {
-            (try UserAccounts.account(named: login), try UserAccounts.group(named: "tty"))
+            (try UserAccounts.account(named: login)?.withShell, try UserAccounts.group(named: "tty"))
         } then: { [self] result in
             switch result {
             case .success((let account?, let group)):
@@ -129,7 +127,8 @@ final class NodeConnection: ConnectionHandler {
             return refuse(request, .resourceShortage, "too many sessions on this connection")
         }
         let session = LoginEnvironment.Session(
-            client: peer, server: local, identifier: server.randomness.uuid(), user: admission.grant.identity.name,
+            client: peer, server: connection.local ?? server.configuration.address, identifier: server.randomness.uuid(),
+            user: admission.grant.identity.name,
             cluster: server.configuration.cluster, hostUUID: server.configuration.uuid,
             webProxyAddress: server.configuration.webProxyAddress)
         let scene = SessionScene(
@@ -154,5 +153,13 @@ final class NodeConnection: ConnectionHandler {
         if let error { logger.debug("connection ended", metadata: ["reason": "\(error.chain.joined(separator: ": "))"]) }
         self.connection = nil
         server.ended(self)
+    }
+}
+
+extension UserAccount {
+    /// An account that names no shell has the standard one (`passwd(5)`).
+    fileprivate var withShell: UserAccount {
+        guard shell.isEmpty else { return self }
+        return UserAccount(name: name, identifier: identifier, group: group, groups: groups, home: home, shell: "/bin/sh")
     }
 }

@@ -52,7 +52,7 @@ package final class NodeServer {
     }
 
     private func accepted(from peer: SocketAddress) -> NodeConnection {
-        let connection = NodeConnection(server: self, local: address ?? configuration.address, peer: peer)
+        let connection = NodeConnection(server: self, peer: peer)
         connections[ObjectIdentifier(connection)] = connection
         counters.set("node_connections", Int64(connections.count))
         return connection

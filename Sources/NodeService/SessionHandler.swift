@@ -61,7 +61,7 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
         case .windowChange(let size): resize(size)
         case .shell: start(command: nil, on: channel)
         case .exec(let command): start(command: command, on: channel)
-        case .subsystem(let name): refuse(subsystem: name, on: channel)
+        case .subsystem(let name): refused("subsystem \(name) is not available")
         case .signal(let name): signal(name)
         // A pseudo terminal has no line that a break could be sent on; that there is one is all that is said.
         case .breakSignal: program?.terminal != nil
@@ -102,11 +102,6 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
         return true
     }
 
-    private func refuse(subsystem name: String, on channel: SSHChannel) -> Bool {
-        say("subsystem \(LogText.escaped(name)) is not available on this node", on: channel)
-        return refused("subsystem \(name) is not available")
-    }
-
     private func say(_ text: String, on channel: SSHChannel) {
         channel.writeExtended(Array("teleport: \(text)\r\n".utf8).span)
     }
@@ -134,10 +129,9 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
         }
         logger.info(
             "session started",
-            metadata: [
-                "login": "\(scene.account.name)", "user": "\(scene.session.user)", "terminal": "\(terminalRequest != nil)",
-                "command": "\(command.map { String(decoding: $0, as: UTF8.self) } ?? "")",
-            ])
+            metadata: ["login": "\(scene.account.name)", "user": "\(scene.session.user)", "terminal": "\(terminalRequest != nil)"])
+        // A command line may hold a secret: it is for who looks for faults.
+        if let command { logger.debug("session command", metadata: ["command": "\(String(decoding: command, as: UTF8.self))"]) }
         return true
     }
 

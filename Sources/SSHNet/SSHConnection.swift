@@ -30,6 +30,8 @@ package final class SSHConnection {
     /// Held until the connection has ended.
     package var handler: (any ConnectionHandler)?
     package let peer: SocketAddress?
+    /// Our own address, where the transport is a stream that has one.
+    package private(set) var local: SocketAddress?
     /// Set by whoever authenticated the peer, for the services behind.
     package var note: AnyObject?
 
@@ -86,6 +88,7 @@ package final class SSHConnection {
         _ stream: Stream, _ configuration: ConnectionConfiguration, _ handler: any ConnectionHandler, _ loop: Loop
     ) -> SSHConnection {
         let connection = SSHConnection(StreamTransport(stream), configuration, handler, loop)
+        connection.local = stream.local
         if let stream = stream as? TCPStream {
             stream.quickAcknowledgements = true
             connection.quickStream = stream

@@ -1,0 +1,236 @@
+import Base
+import ClusterModel
+import Crypto
+import EventLoop
+import Logging
+import NodeService
+import SSHEngine
+import SSHWire
+import Testing
+
+/// A node on a loopback port, with authorities made on the spot, and stock OpenSSH to talk to it.
+final class TestNode: Sendable {
+    static let cluster = "east"
+    static let hostname = "db1"
+
+    let directory: String
+    let account: UserAccount
+    let port: UInt16
+    let userAuthority: PrivateKey
+    /// What the node has logged.
+    let log: Lock<[String]>
+    private let hostAuthority: PrivateKey
+    private let eventLoop: EventLoop
+    private let server: ServerBox
+
+    /// The server, which only its loop touches.
+    private final class ServerBox: @unchecked Sendable {
+        let server: NodeServer
+        init(_ server: NodeServer) { self.server = server }
+    }
+
+    /// What a certificate may differ in from a good one.
+    struct Credential: Sendable {
+        var principals: [String]?
+        var validFor = Duration.seconds(3600)
+        var roles = #"["access"]"#
+        var flags = [CertificateExtension.permitPTY, CertificateExtension.permitPortForwarding]
+        var authorityExtension = TestNode.cluster
+        var critical: [String: String] = [:]
+        var authority: PrivateKey?
+    }
+
+    struct Outcome: Sendable {
+        let exit: ChildProcess.Exit
+        let output: [UInt8]
+        let errors: String
+        var text: String { String(decoding: output, as: UTF8.self) }
+        var lines: [String] { text.split(whereSeparator: \.isNewline).map(String.init) }
+    }
+
+    init(labels: Labels = ["env": "test"], roles: [Role] = Role.defaults) async throws {
+        let randomness = SystemRandomness()
+        let own = try UserAccounts.account(identifier: UserAccounts.effectiveIdentifier)
+        account = try #require(own)
+        directory = "/tmp/teleport-node-tests-\(randomness.uuid())"
+        try FileIO.createDirectory(directory)
+        let userAuthority = PrivateKey.generate(randomness: randomness)
+        let hostAuthority = PrivateKey.generate(randomness: randomness)
+        self.userAuthority = userAuthority
+        self.hostAuthority = hostAuthority
+        let log = Lock<[String]>([])
+        self.log = log
+        let eventLoop = EventLoop(name: "node-tests")
+        self.eventLoop = eventLoop
+        eventLoop.start()
+        let hostKey = PrivateKey.generate(randomness: randomness)
+        let certificate = try CertificateSigner(key: hostAuthority, randomness: randomness).sign(
+            CertificateSigner.Request(
+                kind: .host, publicKey: hostKey.publicKey, keyID: "uuid.\(Self.cluster)", validPrincipals: [Self.hostname],
+                validAfter: SystemClock().wallTime() + .seconds(-60), validBefore: SystemClock().wallTime() + .seconds(3600),
+                extensions: CertificateOptions(values: [CertificateExtension.authority: Self.cluster])))
+        let executable = try FileIO.executablePath().split(separator: "/").dropLast().joined(separator: "/")
+        let configuration = NodeConfiguration(
+            uuid: "9f7c0a52-6f2b-4f3e-9d0a-000000000002", hostname: Self.hostname, cluster: Self.cluster, labels: labels,
+            address: .ip(.loopback4, port: 0), hostKeys: [HostKey(key: hostKey, certificate: certificate)],
+            sessionChildExecutable: "/\(executable)/SessionChildProgram")
+        let snapshot = Self.snapshot(userAuthority, roles: roles)
+        let logger = Logger(label: "node") { label in
+            LineLogHandler(
+                label: label, format: .text, level: .debug, clock: SystemClock(),
+                destination: LogDestination { line in log.withLock { $0.append(String(decoding: line, as: UTF8.self)) } })
+        }
+        (server, port) = try await withCheckedThrowingContinuation { continuation in
+            eventLoop.post { loop in
+                let server = NodeServer(
+                    configuration: configuration, snapshot: snapshot, randomness: randomness, counters: Counters(), logger: logger,
+                    on: loop.inside)
+                let box = ServerBox(server)
+                continuation.resume(
+                    with: Result {
+                        try box.server.start()
+                        return (box, box.server.address?.port ?? 0)
+                    })
+            }
+        }
+    }
+
+    deinit {
+        eventLoop.stop()
+        _ = try? FileIO.removeTree(directory)
+    }
+
+    static func snapshot(_ userAuthority: PrivateKey, roles: [Role]) -> ClusterSnapshot {
+        ClusterSnapshot(
+            ClusterState(
+                clusterName: cluster,
+                authorities: [CertificateAuthority(type: .user, cluster: cluster, publicKeys: [userAuthority.publicKey.text()])],
+                roles: roles))
+    }
+
+    func update(_ snapshot: ClusterSnapshot) {
+        let server = server
+        eventLoop.post { _ in server.server.update(snapshot: snapshot) }
+    }
+
+    /// Writes a key and its certificate.
+    ///
+    /// - Returns: the path of the key.
+    func write(_ credential: Credential = Credential()) throws -> String {
+        let randomness = SystemRandomness()
+        let key = PrivateKey.generate(randomness: randomness)
+        let now = SystemClock().wallTime()
+        let request = CertificateSigner.Request(
+            kind: .user, publicKey: key.publicKey, keyID: "alice", validPrincipals: credential.principals ?? [account.name],
+            validAfter: now + .seconds(-7200), validBefore: now + credential.validFor,
+            criticalOptions: CertificateOptions(values: credential.critical),
+            extensions: CertificateOptions(
+                flags: credential.flags,
+                values: [
+                    CertificateExtension.roles: credential.roles, CertificateExtension.authority: credential.authorityExtension,
+                ]))
+        let certificate = try CertificateSigner(key: credential.authority ?? userAuthority, randomness: randomness).sign(request)
+        let path = "\(directory)/\(randomness.uuid())"
+        try FileIO.write(Array(PrivateKeyFile(key: key).text(randomness: randomness).utf8), to: path, mode: 0o600)
+        let line = "\(key.publicKey.type.certificateName) \(Base64.encode(certificate.blob))\n"
+        try FileIO.write(Array(line.utf8), to: "\(path)-cert.pub", mode: 0o600)
+        let hosts = KnownHostsLine(marker: .certAuthority, patterns: ["*"], key: hostAuthority.publicKey).line
+        try FileIO.write(Array("\(hosts)\n".utf8), to: "\(directory)/known_hosts", mode: 0o600)
+        return path
+    }
+
+    /// The arguments with which `ssh` knows this node alone.
+    func arguments(key: String, options: [String] = [], login: String? = nil) -> [String] {
+        // The first value of an option is the one that counts.
+        options + [
+            "-F", "none", "-p", "\(port)", "-i", key, "-l", login ?? account.name, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
+            "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile=\(directory)/known_hosts",
+            "-o", "GlobalKnownHostsFile=/dev/null", "-o", "HostKeyAlias=\(Self.hostname)", "-o", "LogLevel=ERROR", "127.0.0.1",
+        ]
+    }
+
+    /// `ssh` with a good certificate unless another is given.
+    func ssh(_ command: String..., options: [String] = [], credential: Credential = Credential(), login: String? = nil, input: [UInt8] = [])
+        async throws -> Outcome
+    {
+        let key = try write(credential)
+        return try await run("/usr/bin/ssh", arguments(key: key, options: options, login: login) + command, input: input)
+    }
+
+    /// Runs a program to its end.
+    func run(_ executable: String, _ arguments: [String], input: [UInt8] = [], environment: [String] = []) async throws -> Outcome {
+        try await withCheckedThrowingContinuation { continuation in
+            eventLoop.post { loop in
+                do {
+                    let run = ProgramRun(continuation)
+                    try run.start(executable, arguments, input: input, environment: ["PATH=/usr/bin:/bin"] + environment, on: loop.inside)
+                } catch {
+                    continuation.resume(throwing: error)
+                }
+            }
+        }
+    }
+}
+
+/// One program of a test's, its output collected.
+final class ProgramRun: StreamHandler {
+    private let continuation: CheckedContinuation<TestNode.Outcome, any Error>
+    private var process: ChildProcess?
+    private var output: [UInt8] = []
+    private var errors: [UInt8] = []
+    private var openStreams = 2
+    private var exit: ChildProcess.Exit?
+    /// Holds this object until the end.
+    private var keepAlive: ProgramRun?
+
+    init(_ continuation: CheckedContinuation<TestNode.Outcome, any Error>) {
+        self.continuation = continuation
+    }
+
+    /// - Parameter message: what descriptor 3, a socket, says before its end; nil for no such descriptor.
+    func start(
+        _ executable: String, _ arguments: [String], input: [UInt8] = [], message: [UInt8]? = nil, environment: [String], on loop: Loop
+    ) throws {
+        keepAlive = self
+        var descriptors: [Int32: ChildProcess.Descriptor] = [0: .input, 1: .output, 2: .output]
+        if message != nil { descriptors[3] = .socket }
+        let process = try ChildProcess(
+            ChildProcess.Command(
+                executable: executable, arguments: [executable] + arguments, environment: environment,
+                descriptors: descriptors, group: message == nil ? .own : .session), on: loop
+        ) { [self] exit in
+            self.exit = exit
+            finishIfDone()
+        }
+        self.process = process
+        process.stream(0)?.write(input)
+        process.stream(0)?.shutdown()
+        if let message {
+            process.stream(3)?.write(message)
+            process.stream(3)?.shutdown()
+        }
+        for number: Int32 in 1...2 {
+            process.stream(number)?.handler = self
+            process.stream(number)?.resumeReading()
+        }
+    }
+
+    func stream(_ stream: Stream, received bytes: inout MutableSpan<UInt8>) {
+        if stream === process?.stream(1) { output.append(copying: bytes.span) } else { errors.append(copying: bytes.span) }
+    }
+
+    func streamEnded(_ stream: Stream) { stream.close() }
+    func streamDrained(_ stream: Stream) {}
+
+    func streamClosed(_ stream: Stream, error: TeleportError?) {
+        openStreams -= 1
+        finishIfDone()
+    }
+
+    private func finishIfDone() {
+        guard let exit, openStreams == 0 else { return }
+        keepAlive = nil
+        continuation.resume(
+            returning: TestNode.Outcome(exit: exit, output: output, errors: String(decoding: errors, as: UTF8.self)))
+    }
+}
