@@ -3,7 +3,7 @@ internal import ClusterModel
 
 /// Every default, in one place.
 package enum ConfigDefaults {
-    package static let path = "/etc/teleport.yaml"
+    package static let file = "/etc/teleport.yaml"
     package static let dataDir = "/var/lib/teleport"
 
     package static let nodePort: UInt16 = 3022

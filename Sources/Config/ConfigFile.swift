@@ -114,6 +114,21 @@ package struct ConfigFile: Equatable, Sendable {
         guard let document = try YAMLDocument.parse(text, file: file) else { return }
         self = try YAMLDecoder.decode(ConfigFile.self, from: document)
     }
+
+    /// The file that was named, else the usual one if there is one, else nothing.
+    ///
+    /// - Parameter read: the bytes of a file; `NotFound` where there is none.
+    package static func load(_ path: String?, read: (String) throws(TeleportError) -> [UInt8]) throws(TeleportError) -> ConfigFile {
+        let file = path ?? ConfigDefaults.file
+        let text: [UInt8]
+        do throws(TeleportError) {
+            text = try read(file)
+        } catch {
+            guard path == nil, error.kind == .notFound else { throw error }
+            return ConfigFile()
+        }
+        return try ConfigFile(parsing: text, file: file)
+    }
 }
 
 extension ConfigFile: Decodable {

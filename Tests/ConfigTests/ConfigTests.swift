@@ -49,6 +49,16 @@ import Testing
     }
 }
 
+extension ConfigFileTests {
+    @Test func `a file that is not there is nothing, unless it was asked for`() throws {
+        func missing(_ path: String) throws(TeleportError) -> [UInt8] { throw .notFound("there is no \(path)") }
+        #expect(try ConfigFile.load(nil, read: missing) == ConfigFile())
+        #expect(message { () throws(TeleportError) in _ = try ConfigFile.load("/x.yaml", read: missing) } == "there is no /x.yaml")
+        let wrong = message { () throws(TeleportError) in _ = try ConfigFile.load(nil) { _ in "x: 1\n".bytes } }
+        #expect(wrong?.hasPrefix("/etc/teleport.yaml:1: x: unknown key") == true)
+    }
+}
+
 @Suite struct ConfigTests {
     static func config(_ text: String, _ overrides: ConfigOverrides = ConfigOverrides()) throws(TeleportError) -> Config {
         try Config(file: try ConfigFile(parsing: text.bytes, file: "teleport.yaml"), overrides: overrides, hostname: "Host-1.example")
