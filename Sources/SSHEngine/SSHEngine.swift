@@ -137,7 +137,11 @@ package struct SSHEngine: ~Copyable {
     /// Keeps what the caller has read while a question is open.
     private mutating func hold(_ input: borrowing MutableSpan<UInt8>) throws(SSHError) {
         let rest = input.span.extracting(inputPosition..<input.count)
-        guard held.count - heldPosition + rest.count <= Self.heldInputBytesMax else { throw SSHError(.inputHeld(rest.count)) }
+        if heldPosition > 0 {
+            held.removeFirst(heldPosition)
+            heldPosition = 0
+        }
+        guard held.count + rest.count <= Self.heldInputBytesMax else { throw SSHError(.inputHeld(rest.count)) }
         held.append(copying: rest)
         inputPosition = input.count
     }
@@ -324,9 +328,10 @@ package struct SSHEngine: ~Copyable {
                     outbox.writer.write(ExtensionInfoMessage(serverSignatureAlgorithms: names).payload())
                 }
             case .client(var client):
-                let step = try client.begin(sessionIdentifier: keyExchange.sessionIdentifier)
+                let (service, step) = try client.begin(sessionIdentifier: keyExchange.sessionIdentifier)
                 authentication = .client(client)
-                if case .send(let payloads) = step { for payload in payloads { outbox.writer.write(payload) } }
+                outbox.writer.write(service)
+                if let event = take(step) { events.append(event) }
             }
         }
         outbox.unblock()
@@ -545,7 +550,8 @@ package struct SSHEngine: ~Copyable {
     // MARK: Time
 
     package var nextDeadline: Instant? {
-        if isFinished { return nil }
+        // A person who looks at a host key is given time.
+        if isFinished || (role == .client && question != nil) { return nil }
         if upperPhase != .connection {
             let authentication = started + limits.authenticationTimeMax
             return keyExchange.isRunning ? min(authentication, keyExchangeBegan + limits.keyExchangeTimeMax) : authentication

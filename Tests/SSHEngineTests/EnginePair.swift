@@ -212,6 +212,7 @@ final class EnginePair {
     var serverOutputCount: Int { server.outputCount }
     var clientSession: [UInt8] { client.sessionIdentifier }
     var serverSession: [UInt8] { server.sessionIdentifier }
+    var channelCounts: (client: Int, server: Int) { (client.channelCount, server.channelCount) }
     var wantsInput: (client: Bool, server: Bool) { (client.wantsInput, server.wantsInput) }
 
     /// A session channel, open on both sides.

@@ -4,6 +4,8 @@
 struct Outbox: ~Copyable {
     /// What may wait for one key exchange: replies that a peer asks for while it does not finish its own.
     static let heldBytesMax = 1 << 20
+    /// What a small message costs beyond its bytes.
+    private static let messageOverhead = 64
 
     var writer: PacketWriter
     private(set) var isBlocked = false
@@ -20,7 +22,7 @@ struct Outbox: ~Copyable {
     mutating func send(_ payload: [UInt8]) {
         if isBlocked {
             held.append(payload)
-            heldBytes += payload.count
+            heldBytes += payload.count + Self.messageOverhead
         } else {
             writer.write(payload)
         }

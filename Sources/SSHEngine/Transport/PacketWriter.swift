@@ -26,6 +26,8 @@ struct PacketWriter: ~Copyable {
 
     /// The largest block, and three more bytes than a block where fewer than four would do.
     static let paddingBytesMax = 32
+    /// An output that had to grow beyond a busy turn of the loop is not kept.
+    private static let keptBytesMax = 1 << 20
 
     mutating func take(_ protection: PacketProtection, resetsSequence: Bool) {
         self.protection = protection
@@ -49,6 +51,7 @@ struct PacketWriter: ~Copyable {
         if start == end {
             start = 0
             end = 0
+            if storage.count > Self.keptBytesMax { storage = [] }
         }
     }
 

@@ -38,15 +38,15 @@ struct UserAuthClient: Sendable {
         if let names = message.serverSignatureAlgorithms { serverSignatureAlgorithms = names }
     }
 
-    /// The first keys are in use: the service is asked for, and behind it, without waiting, the first request that needs no word from the server.
-    mutating func begin(sessionIdentifier: [UInt8]) throws(SSHError) -> Step {
+    /// The first keys are in use: the service is asked for, and behind it, without waiting, comes the first request that needs no word from
+    /// the server.
+    mutating func begin(sessionIdentifier: [UInt8]) throws(SSHError) -> (service: [UInt8], then: Step) {
         let service = ServiceRequestMessage(service: ServiceName.userAuth).payload()
-        if let first = options.credentials.first, case .key = first.signer, first.identity.publicKey.type != .rsa {
-            guard case .send(let request) = try advance(sessionIdentifier) else { preconditionFailure("a held key is signed with at once") }
-            return .send([service] + request)
+        guard let first = options.credentials.first, case .key = first.signer, first.identity.publicKey.type != .rsa else {
+            state = .awaitingService
+            return (service, .send([]))
         }
-        state = .awaitingService
-        return .send([service])
+        return (service, try advance(sessionIdentifier))
     }
 
     mutating func receive(_ message: ServiceAcceptMessage, sessionIdentifier: [UInt8]) throws(SSHError) -> Step {

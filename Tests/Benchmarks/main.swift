@@ -1,0 +1,9 @@
+import Base
+
+/// Prints name, unit and median of each benchmark that is asked for by name, or of all.
+let wanted = CommandLine.arguments.dropFirst()
+for benchmark in Benchmark.all where wanted.isEmpty || wanted.contains(benchmark.name) {
+    for result in benchmark.run() {
+        print("{\"name\":\"\(benchmark.name) \(result.what)\",\"unit\":\"\(benchmark.unit)\",\"median\":\(Int(result.median.rounded()))}")
+    }
+}
