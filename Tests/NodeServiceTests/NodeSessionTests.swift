@@ -21,10 +21,17 @@ struct NodeSessionTests {
         #expect(outcome.errors.contains("exit-signal") || outcome.errors.contains("signal TERM"), "\(outcome.errors)")
     }
 
-    @Test func `bytes pass unchanged both ways, and the end of input reaches the program`() async throws {
+    /// With the keys renewed every mebibyte, and with each kind of cipher.
+    static let transports = [
+        ["-o", "RekeyLimit=1M"], ["-c", "aes256-gcm@openssh.com"], ["-c", "chacha20-poly1305@openssh.com"],
+        ["-c", "aes128-ctr", "-m", "hmac-sha2-256"], ["-c", "aes256-ctr", "-m", "hmac-sha2-512-etm@openssh.com"],
+    ]
+
+    @Test(arguments: transports)
+    func `bytes pass unchanged both ways, and the end of input reaches the program`(options: [String]) async throws {
         let node = try await TestNode()
-        let input = SeededRandomness(seed: 5).bytes(8 << 20)
-        let outcome = try await node.ssh("cat; echo -n end >&2", input: input)
+        let input = SeededRandomness(seed: 5).bytes(4 << 20)
+        let outcome = try await node.ssh("cat; echo -n end >&2", options: options, input: input)
         #expect(outcome.exit == .status(0))
         #expect(outcome.output == input)
         #expect(outcome.errors == "end")
@@ -126,6 +133,15 @@ struct NodeSessionTests {
         #expect(try await third.exit == .status(9))
         #expect(node.log.withLock { $0.filter { $0.contains(" login ") && !$0.contains("refused") }.count } == 1)
         _ = try await node.run("/usr/bin/ssh", ["-O", "exit"] + arguments)
+    }
+
+    @Test func `twenty users at once get each their own output`() async throws {
+        let node = try await TestNode()
+        let outputs = try await withThrowingTaskGroup(of: String.self) { group in
+            for number in 0..<20 { group.addTask { try await node.ssh("echo \(number)").text } }
+            return try await group.reduce(into: Set<String>()) { $0.insert($1) }
+        }
+        #expect(outputs == Set((0..<20).map { "\($0)\n" }))
     }
 
     @Test func `programs end when their client goes`() async throws {
