@@ -1,0 +1,192 @@
+package import Base
+package import ClusterModel
+package import EventLoop
+package import Logging
+internal import SSHEngine
+package import SSHNet
+internal import SSHWire
+
+/// Keeps a tunnel to every proxy of every root cluster: runs ``AgentPoolPlan`` on a timer and on every change.
+///
+/// Bound to its loop. Dials on behalf of a proxy only what this cluster has registered.
+package final class AgentPool {
+    let loop: Loop
+    private let credential: () -> AgentCredential
+    private let randomness: any Randomness
+    private let logger: Logger
+    private var snapshot: ClusterSnapshot
+    private var agents: [TunnelEndpoint: TunnelAgent] = [:]
+    private var states: [TunnelEndpoint: AgentState] = [:]
+    private var backoffs: [TunnelEndpoint: Backoff] = [:]
+    /// Proxies that a root cluster has told us of, by root cluster.
+    private var discovered: [String: [String]] = [:]
+    private var timer: LoopTimer?
+    private var isStopped = false
+
+    /// The first retry comes within half a second, so that a restarted proxy has its sites back at once; later ones spread out, so that
+    /// thousands of sites do not return in the same second.
+    private static let backoff = Backoff(first: .milliseconds(500), longest: .seconds(20))
+    /// Silence for three of these ends a tunnel.
+    package static let heartbeat = KeepAlive.Options(interval: .seconds(5), missesMax: 2)
+    /// A node that takes no connection within this is not reachable.
+    private static let nodeTimeout: Duration = .seconds(10)
+    /// What one tunnel channel may hold in flight: a wide window, because the path to a site may be long.
+    private static let channelWindow: UInt32 = 8 << 20
+
+    package init(
+        snapshot: ClusterSnapshot, credential: @escaping () -> AgentCredential, randomness: any Randomness, on loop: Loop, logger: Logger
+    ) {
+        self.snapshot = snapshot
+        self.credential = credential
+        self.randomness = randomness
+        self.loop = loop
+        self.logger = logger
+    }
+
+    package func start() {
+        reconcile()
+    }
+
+    package func update(_ snapshot: ClusterSnapshot) {
+        self.snapshot = snapshot
+        discovered = discovered.filter { snapshot.rootClusters.contains($0.key) }
+        reconcile()
+    }
+
+    package func stop() {
+        isStopped = true
+        timer?.cancel()
+        for agent in agents.values { agent.stop("the agent is shutting down") }
+        agents = [:]
+        states = [:]
+    }
+
+    /// Root clusters to which a tunnel is up.
+    package var connected: [String] {
+        Set(states.filter { $0.value == .connected }.map(\.key.cluster)).sorted()
+    }
+
+    // MARK: The plan
+
+    private var wanted: [TunnelEndpoint] {
+        snapshot.reverseTunnels.flatMap { record in
+            let known = record.dialAddrs + (discovered[record.cluster] ?? []).filter { !record.dialAddrs.contains($0) }
+            return known.map { TunnelEndpoint(cluster: record.cluster, address: $0) }
+        }
+    }
+
+    private func reconcile() {
+        guard !isStopped else { return }
+        let now = loop.now
+        for action in AgentPoolPlan.plan(wanted: wanted, present: states, now: now) {
+            switch action {
+            case .dial(let endpoint):
+                let agent = TunnelAgent(endpoint, pool: self, logger: logger)
+                agents[endpoint] = agent
+                states[endpoint] = .connecting
+                agent.dial()
+            case .stop(let endpoint):
+                logger.info("ending a tunnel that is no longer wanted", metadata: ["cluster": "\(endpoint.cluster)", "address": "\(endpoint.address)"])
+                agents.removeValue(forKey: endpoint)?.stop("this cluster no longer trusts the root cluster")
+                states[endpoint] = nil
+                backoffs[endpoint] = nil
+            }
+        }
+        timer?.cancel()
+        timer = AgentPoolPlan.nextDue(present: states).map { due in
+            loop.schedule(after: due - now) { [weak self] in self?.reconcile() }
+        }
+    }
+
+    // MARK: From the agents
+
+    func connected(_ endpoint: TunnelEndpoint, _ agent: TunnelAgent) {
+        guard agents[endpoint] === agent else { return }
+        states[endpoint] = .connected
+        backoffs[endpoint] = nil
+        logger.info("a tunnel is up", metadata: ["cluster": "\(endpoint.cluster)", "address": "\(endpoint.address)"])
+    }
+
+    func ended(_ endpoint: TunnelEndpoint, _ agent: TunnelAgent, error: TeleportError?) {
+        guard agents[endpoint] === agent else { return }
+        agents[endpoint] = nil
+        var backoff = backoffs[endpoint] ?? Self.backoff
+        let delay = backoff.next(randomness)
+        backoffs[endpoint] = backoff
+        states[endpoint] = .waiting(retryAt: loop.now + delay)
+        logger.warning(
+            "no tunnel",
+            metadata: [
+                "cluster": "\(endpoint.cluster)", "address": "\(endpoint.address)", "error": "\(error?.message ?? "the proxy ended it")",
+                "retry_ms": "\(delay.clampedMilliseconds)",
+            ])
+        reconcile()
+    }
+
+    func discovered(_ announcement: ProxyAnnouncement, by endpoint: TunnelEndpoint) {
+        let addresses = announcement.tunnels.filter { HostPort($0) != nil }
+        guard discovered[endpoint.cluster] ?? [] != addresses else { return }
+        discovered[endpoint.cluster] = addresses
+        reconcile()
+    }
+
+    // MARK: For the agents
+
+    func connectionConfiguration() -> ConnectionConfiguration {
+        let credential = credential()
+        var engine = EngineConfiguration(role: .client(ClientOptions(user: credential.user, credentials: [credential.credential])))
+        engine.limits.windowBytes = Self.channelWindow
+        return ConnectionConfiguration(engine: engine, randomness: randomness, keepAlive: Self.heartbeat)
+    }
+
+    /// The tunnel server must be a proxy of the root cluster, by a certificate of that cluster's host authority.
+    func judge(_ hostKey: HostKeyOffer, of endpoint: TunnelEndpoint) -> HostKeyAnswer {
+        guard case .certificate(let certificate) = hostKey.identity else { return .reject(reason: "the tunnel server has a bare key") }
+        do throws(CertificateDistrust) {
+            // Any proxy of the root cluster will do, whatever name it was dialled by: its own name is what it must prove.
+            _ = try HostCertificateCheck(authorities: snapshot.hostAuthorities)
+                .judge(certificate, name: certificate.keyID, cluster: endpoint.cluster, now: loop.wallTime)
+        } catch {
+            return .reject(reason: error.explanation)
+        }
+        guard certificate.extensions[CertificateExtension.role] == SystemRole.proxy.rawValue,
+            certificate.extensions[CertificateExtension.authority] == endpoint.cluster
+        else { return .reject(reason: "the certificate is not one of a proxy of cluster \(endpoint.cluster)") }
+        return .accept
+    }
+
+    /// Dials what a proxy asks for, if it is registered here, and confirms or refuses the channel.
+    func serve(_ destination: TransportDestination, _ request: ChannelOpenRequest, from cluster: String) {
+        logger.debug(
+            "a proxy asks for a connection",
+            metadata: ["cluster": "\(cluster)", "host": "\(destination.host)", "user": "\(destination.user)", "client": "\(destination.client)"])
+        do throws(TeleportError) {
+            switch destination.host {
+            case TransportDestination.nodeList:
+                NodeListChannel.serve(try NodeList(snapshot).json(), request)
+            case TransportDestination.authService:
+                guard let auth = snapshot.state.authServers.first(where: { !$0.sshAddr.isEmpty }) else {
+                    throw .connectionProblem("no auth server of \(snapshot.clusterName) is known here")
+                }
+                connect(auth.sshAddr, what: "the auth server of \(snapshot.clusterName)", request)
+            default:
+                let target = try RouteTarget(host: destination.host, port: destination.port)
+                guard case .node(let node, let address) = try Router.route(to: target, in: snapshot, isSite: { _ in false }) else {
+                    throw .notFound("no such node in \(snapshot.clusterName)")
+                }
+                connect(address, what: "node \(node.hostname) at \(address)", request)
+            }
+        } catch {
+            request.refuse(error.kind == .connectionProblem ? .connectFailed : .administrativelyProhibited, error.message)
+        }
+    }
+
+    private func connect(_ address: String, what: String, _ request: ChannelOpenRequest) {
+        NodeDialer.dial(address, what: what, timeout: Self.nodeTimeout, on: loop) { result in
+            switch result {
+            case .success(let stream): ChannelPipe.accept(request, stream)
+            case .failure(let error): request.refuse(.connectFailed, error.message)
+            }
+        }
+    }
+}

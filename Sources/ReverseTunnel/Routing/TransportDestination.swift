@@ -1,0 +1,76 @@
+package import Base
+internal import FoundationEssentials
+
+/// What a `teleport-transport` channel's open message carries: where the agent should dial, and for whom.
+package struct TransportDestination: Codable, Equatable, Sendable {
+    /// A node's name, UUID or address; or one of the agent's own services, ``authService`` or ``nodeList``.
+    package let host: String
+    /// 0 stands for whatever port the node has.
+    package let port: UInt16
+    /// The user who asked, for the agent's log.
+    package let user: String
+    /// The user's own address, for the agent's log.
+    package let client: String
+
+    /// The site's auth API, mutual TLS inside.
+    package static let authService = "@auth"
+    /// The site's registered nodes as JSON.
+    package static let nodeList = "@nodes"
+
+    package init(host: String, port: UInt16, user: String, client: String) {
+        self.host = host
+        self.port = port
+        self.user = user
+        self.client = client
+    }
+
+    package init(json: String) throws(TeleportError) {
+        do {
+            self = try JSONDecoder().decode(Self.self, from: Data(json.utf8))
+        } catch {
+            throw .badParameter("the transport's destination is not what this agent understands", cause: error)
+        }
+    }
+
+    package func json() throws(TeleportError) -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        do {
+            return String(decoding: try encoder.encode(self), as: UTF8.self)
+        } catch {
+            throw .badParameter("the transport's destination cannot be written", cause: error)
+        }
+    }
+}
+
+/// Every proxy of the root cluster, as the tunnel server tells its agents in a global request.
+package struct ProxyAnnouncement: Codable, Equatable, Sendable {
+    /// The tunnel servers' addresses, `HOST:PORT`.
+    package let tunnels: [String]
+
+    /// The global request's name (RFC 4250 §4.6.1: a name of our own has an `@`).
+    package static let requestName = "proxies@teleport"
+
+    package static let bytesMax = 64 * 1024
+
+    package init(tunnels: [String]) {
+        self.tunnels = tunnels
+    }
+
+    package init(json: [UInt8]) throws(TeleportError) {
+        guard json.count <= Self.bytesMax else { throw .badParameter("the list of proxies is too long") }
+        do {
+            self = try JSONDecoder().decode(Self.self, from: Data(json))
+        } catch {
+            throw .badParameter("the list of proxies is not what this agent understands", cause: error)
+        }
+    }
+
+    package func json() throws(TeleportError) -> [UInt8] {
+        do {
+            return Array(try JSONEncoder().encode(self))
+        } catch {
+            throw .badParameter("the list of proxies cannot be written", cause: error)
+        }
+    }
+}

@@ -1,0 +1,151 @@
+package import Base
+internal import EventLoop
+internal import Logging
+package import SSHEngine
+package import SSHNet
+internal import SSHWire
+
+/// One agent's connection, seen from the proxy.
+///
+/// Which site it speaks for comes from its verified certificate, never from what it says. It may open nothing towards us: channels go from the
+/// proxy to the agent only.
+package final class TunnelConnection: ConnectionHandler {
+    private let server: TunnelServer
+    private let logger: Logger
+    private var connection: SSHConnection?
+    /// The agent as its certificate names it; nil until it is authenticated.
+    private var identity: (cluster: String, keyID: String, authority: PublicKey, validBefore: UInt64)?
+    private var isRegistered = false
+
+    /// Channels that wait for the agent's answer, so that one that hangs harms its own user alone.
+    private var opening = 0
+    /// More channels than that wait for one agent only where it no longer answers.
+    package static let openingMax = 512
+
+    init(_ server: TunnelServer, logger: Logger) {
+        self.server = server
+        self.logger = logger
+    }
+
+    /// The site that it leads to.
+    package var cluster: String { identity?.cluster ?? "" }
+    /// The agent's own name, `UUID.CLUSTER`.
+    package var agent: String { identity?.keyID ?? "" }
+    /// The key that signed the agent's certificate: gone from the trusted ones, the tunnel ends.
+    var authority: PublicKey? { identity?.authority }
+    /// Unix time at which the agent's certificate ends.
+    var validBefore: UInt64 { identity?.validBefore ?? 0 }
+
+    // MARK: Towards the agent
+
+    /// Asks the agent to dial; the channel's open message carries where to.
+    package func transport(to destination: TransportDestination, timeout: Duration, handler: any ChannelHandler) throws(TeleportError) {
+        guard let connection, !connection.isClosed else { throw .connectionProblem("the tunnel to site \(cluster) has just ended") }
+        guard opening < Self.openingMax else {
+            throw .limitExceeded("\(opening) connections to site \(cluster) are waiting for its agent")
+        }
+        let open = ChannelOpenType.transport(destination: try destination.json())
+        opening += 1
+        let waiting = TransportOpening(handler, cluster: cluster) { [self] in opening -= 1 }
+        let channel = connection.openChannel(type: open.type, payload: open.payload(), handler: waiting)
+        waiting.watch(channel, timeout: timeout)
+    }
+
+    /// Tells the agent every proxy of this cluster.
+    func announce(_ announcement: ProxyAnnouncement) {
+        guard let json = try? announcement.json() else { return }
+        connection?.sendGlobalRequest(ProxyAnnouncement.requestName, payload: json, then: nil)
+    }
+
+    func end(_ reason: String) {
+        logger.info("ending a tunnel", metadata: ["site": "\(cluster)", "agent": "\(agent)", "reason": "\(reason)"])
+        connection?.disconnect(.byApplication, reason)
+    }
+
+    // MARK: ConnectionHandler
+
+    package func connection(
+        _ connection: SSHConnection, authenticate attempt: UserAuthAttempt, answer: @escaping (UserAuthAnswer) -> Void
+    ) {
+        do {
+            identity = try server.authenticate(attempt)
+            answer(.accept)
+        } catch {
+            logger.info("an agent was refused", metadata: ["peer": "\(connection.peer?.description ?? "?")", "user": "\(attempt.user)", "reason": "\(error.message)"])
+            answer(.reject)
+        }
+    }
+
+    package func connectionReady(_ connection: SSHConnection) {
+        self.connection = connection
+        do {
+            try server.ready(self)
+            isRegistered = true
+            logger.info("an agent connected", metadata: ["site": "\(cluster)", "agent": "\(agent)", "peer": "\(connection.peer?.description ?? "?")"])
+        } catch {
+            end(error.message)
+        }
+    }
+
+    package func connection(_ connection: SSHConnection, opens request: ChannelOpenRequest) {
+        request.refuse(.administrativelyProhibited, "an agent opens no channels here")
+    }
+
+    package func connectionClosed(_ connection: SSHConnection, error: TeleportError?) {
+        self.connection = nil
+        guard isRegistered else { return }
+        isRegistered = false
+        logger.info("an agent left", metadata: ["site": "\(cluster)", "agent": "\(agent)", "error": "\(error?.message ?? "none")"])
+        server.ended(self)
+    }
+}
+
+/// A channel towards an agent until the agent has answered: then its handler takes over.
+private final class TransportOpening: ChannelHandler {
+    private let handler: any ChannelHandler
+    private let cluster: String
+    private var answered: (() -> Void)?
+    private var hasTimedOut = false
+
+    init(_ handler: any ChannelHandler, cluster: String, answered: @escaping () -> Void) {
+        self.handler = handler
+        self.cluster = cluster
+        self.answered = answered
+    }
+
+    func watch(_ channel: SSHChannel, timeout: Duration) {
+        channel.connection.loop.schedule(after: timeout) { [weak self] in self?.timeOut(channel) }
+    }
+
+    private func timeOut(_ channel: SSHChannel) {
+        guard answered != nil, !hasTimedOut else { return }
+        hasTimedOut = true
+        handler.channelRefused(channel, reason: .connectFailed, message: "site \(cluster) did not answer in time")
+    }
+
+    private func settle() {
+        answered?()
+        answered = nil
+    }
+
+    func channelOpened(_ channel: SSHChannel) {
+        settle()
+        guard !hasTimedOut else { return channel.close() }
+        channel.handler = handler
+        handler.channelOpened(channel)
+    }
+
+    func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
+        settle()
+        guard !hasTimedOut else { return }
+        handler.channelRefused(channel, reason: reason, message: message)
+    }
+
+    func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
+        channel.consumed(data.count)
+    }
+
+    func channelClosed(_ channel: SSHChannel) {
+        settle()
+    }
+}

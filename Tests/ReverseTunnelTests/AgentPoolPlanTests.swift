@@ -1,0 +1,48 @@
+import Base
+import ReverseTunnel
+import Testing
+
+@Suite("The agent pool's plan")
+struct AgentPoolPlanTests {
+    static let hub1 = TunnelEndpoint(cluster: "hub", address: "10.0.0.1:3024")
+    static let hub2 = TunnelEndpoint(cluster: "hub", address: "10.0.0.2:3024")
+    let now = Instant(nanoseconds: 1_000)
+
+    struct Case: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        let wanted: [TunnelEndpoint]
+        let present: [TunnelEndpoint: AgentState]
+        let actions: [AgentPoolAction]
+    }
+
+    static let cases = [
+        Case(testDescription: "what is wanted and absent is dialled", wanted: [hub1, hub2], present: [:], actions: [.dial(hub1), .dial(hub2)]),
+        Case(testDescription: "what is there is left alone", wanted: [hub1, hub2], present: [hub1: .connected, hub2: .connecting], actions: []),
+        Case(testDescription: "what is no longer wanted ends", wanted: [hub2], present: [hub1: .connected, hub2: .connected], actions: [.stop(hub1)]),
+        Case(
+            testDescription: "a retry waits for its time", wanted: [hub1, hub2],
+            present: [hub1: .waiting(retryAt: Instant(nanoseconds: 1_001)), hub2: .waiting(retryAt: Instant(nanoseconds: 1_000))],
+            actions: [.dial(hub2)]),
+        Case(
+            testDescription: "a retry of what is no longer wanted is forgotten", wanted: [],
+            present: [hub1: .waiting(retryAt: Instant(nanoseconds: 5))], actions: [.stop(hub1)]),
+    ]
+
+    @Test(arguments: cases)
+    func `the plan`(line: Case) {
+        #expect(AgentPoolPlan.plan(wanted: line.wanted, present: line.present, now: now) == line.actions)
+    }
+
+    @Test func `a root cluster that announces thousands of proxies is dialled at 256 of them`() {
+        let wanted = (0..<5000).map { TunnelEndpoint(cluster: "hub", address: "h\($0):3024") }
+        #expect(AgentPoolPlan.plan(wanted: wanted, present: [:], now: now).count == AgentPoolPlan.endpointsMax)
+    }
+
+    @Test func `the next look is when the first retry is due`() {
+        let present: [TunnelEndpoint: AgentState] = [
+            Self.hub1: .waiting(retryAt: Instant(nanoseconds: 9)), Self.hub2: .waiting(retryAt: Instant(nanoseconds: 7)),
+        ]
+        #expect(AgentPoolPlan.nextDue(present: present) == Instant(nanoseconds: 7))
+        #expect(AgentPoolPlan.nextDue(present: [Self.hub1: .connected]) == nil)
+    }
+}
