@@ -1,0 +1,93 @@
+internal import Base
+internal import ClusterModel
+internal import EventLoop
+internal import Logging
+internal import ReverseTunnel
+internal import SSHNet
+internal import SSHWire
+
+/// The far end of a route: a node of this cluster, or a channel of a tunnel.
+enum RouteEnd {
+    case stream(Stream)
+    case channel(SSHChannel)
+}
+
+/// The making of one route: from what a user asks to a connection that leads there. What goes wrong is this user's alone.
+final class ProxyRoute: ChannelHandler {
+    private let user: ProxyConnection
+    private let server: ProxyServer
+    private var then: ((Result<RouteEnd, TeleportError>) -> Void)?
+    private var site = ""
+
+    init(_ user: ProxyConnection) {
+        self.user = user
+        server = user.server
+    }
+
+    func open(_ target: RouteTarget, then: @escaping (Result<RouteEnd, TeleportError>) -> Void) {
+        self.then = then
+        do throws(TeleportError) {
+            let known = server.snapshot.leafClusters
+            switch try Router.route(to: target, in: server.snapshot, isSite: { known.contains($0) }) {
+            case .node(let node, let address):
+                let what = "node \(node.hostname) at \(address)"
+                log("a route to a node", [("node", node.hostname), ("address", address)])
+                NodeDialer.dial(address, what: what, timeout: ProxyServer.routeTimeout, on: server.loop) { [self] result in
+                    finish(result.map { .stream($0) })
+                }
+            case .site(let site, let host, let port):
+                log("a route to a site", [("site", site), ("host", host)])
+                try openTransport(site, host: host, port: port)
+            }
+        } catch {
+            finish(.failure(error))
+        }
+    }
+
+    /// To something that the site's agent itself offers: its auth API, its list of nodes.
+    func openService(_ service: String, of site: String, then: @escaping (Result<RouteEnd, TeleportError>) -> Void) {
+        self.then = then
+        do throws(TeleportError) {
+            guard server.snapshot.leafClusters.contains(site) else { throw Router.unknown(site: site) }
+            try openTransport(site, host: service, port: 0)
+        } catch {
+            finish(.failure(error))
+        }
+    }
+
+    private func openTransport(_ site: String, host: String, port: UInt16) throws(TeleportError) {
+        self.site = site
+        let destination = TransportDestination(host: host, port: port, user: user.identity?.name ?? "", client: user.peer.description)
+        try server.registry.tunnel(to: site).transport(to: destination, timeout: ProxyServer.routeTimeout, handler: self)
+    }
+
+    private func finish(_ result: Result<RouteEnd, TeleportError>) {
+        guard let then else { return }
+        self.then = nil
+        if case .failure(let error) = result { log("no route", [("error", error.message)]) }
+        then(result)
+    }
+
+    private func log(_ message: Logger.Message, _ fields: [(String, String)]) {
+        var metadata: Logger.Metadata = ["user": "\(user.identity?.name ?? "")", "peer": "\(user.peer)"]
+        for (name, value) in fields { metadata[name] = "\(value)" }
+        server.logger.info(message, metadata: metadata)
+    }
+
+    // MARK: ChannelHandler: the tunnel's channel, until it is joined
+
+    func channelOpened(_ channel: SSHChannel) {
+        finish(.success(.channel(channel)))
+    }
+
+    func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
+        let text = message.isEmpty ? "site \(site) refused the connection" : message
+        finish(.failure(TeleportError(reason == .connectFailed ? .connectionProblem : .accessDenied, text)))
+    }
+
+    func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
+        preconditionFailure("a channel that is open is joined at once")
+    }
+
+    func channelClosed(_ channel: SSHChannel) {}
+}

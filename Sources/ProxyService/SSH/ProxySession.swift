@@ -1,0 +1,96 @@
+internal import Base
+internal import ClusterModel
+internal import EventLoop
+internal import Logging
+internal import ReverseTunnel
+internal import SSHEngine
+internal import SSHNet
+internal import SSHWire
+
+/// A session channel on the proxy: it carries one of the proxy's own subsystems, and nothing else runs here.
+final class ProxySession: ChannelHandler {
+    private let user: ProxyConnection
+    private var isTaken = false
+    /// Sent by the client before its route was there; its window bounds it.
+    private var early: [UInt8] = []
+
+    init(_ user: ProxyConnection) {
+        self.user = user
+    }
+
+    func channel(_ channel: SSHChannel, request: ChannelRequest) {
+        guard !isTaken, case .subsystem(let name)? = try? SessionRequest(type: request.type, payload: request.payload) else {
+            return request.reply(false)
+        }
+        isTaken = true
+        do throws(TeleportError) {
+            try serve(try ProxySubsystem(parsing: name), channel)
+            request.reply(true)
+        } catch {
+            // OpenSSH shows nothing of a refused subsystem but its name: accept it, say why on stderr, and end.
+            request.reply(true)
+            fail(channel, error)
+        }
+    }
+
+    private func serve(_ subsystem: ProxySubsystem, _ channel: SSHChannel) throws(TeleportError) {
+        let server = user.server
+        switch subsystem {
+        case .dial(let target):
+            ProxyRoute(user).open(target) { [self] in joined($0, channel) }
+        case .sites:
+            answer(channel, try SiteList(server.snapshot, registry: server.registry).json())
+        case .nodes(let site):
+            if let site, site != server.snapshot.clusterName {
+                ProxyRoute(user).openService(TransportDestination.nodeList, of: site) { [self] in joined($0, channel) }
+            } else {
+                answer(channel, try NodeList(server.snapshot).json())
+            }
+        case .authService(let site):
+            guard site != server.snapshot.clusterName else {
+                guard let auth = server.snapshot.state.authServers.first(where: { !$0.sshAddr.isEmpty }) else {
+                    throw .connectionProblem("no auth server of \(site) is known here")
+                }
+                return NodeDialer.dial(auth.sshAddr, what: "the auth server of \(site)", timeout: ProxyServer.routeTimeout, on: server.loop) {
+                    [self] in joined($0.map { .stream($0) }, channel)
+                }
+            }
+            ProxyRoute(user).openService(TransportDestination.authService, of: site) { [self] in joined($0, channel) }
+        }
+    }
+
+    private func joined(_ result: Result<RouteEnd, TeleportError>, _ channel: SSHChannel) {
+        switch result {
+        case .success(.stream(let stream)):
+            ChannelPipe.join(channel, stream, early: early)
+        case .success(.channel(let other)):
+            ChannelPipe.join(channel, other, early: early)
+        case .failure(let error):
+            fail(channel, error)
+        }
+        early = []
+    }
+
+    private func answer(_ channel: SSHChannel, _ bytes: [UInt8]) {
+        channel.write(bytes)
+        exit(channel, status: 0)
+    }
+
+    private func fail(_ channel: SSHChannel, _ error: TeleportError) {
+        channel.writeExtended(Array("ERROR: \(error.message)\r\n".utf8).span)
+        exit(channel, status: 1)
+    }
+
+    private func exit(_ channel: SSHChannel, status: UInt32) {
+        channel.sendEOF()
+        let end = SessionRequest.exitStatus(status)
+        channel.request(end.type, payload: end.payload())
+        channel.close()
+    }
+
+    func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
+        early += Array(copying: data)
+    }
+
+    func channelClosed(_ channel: SSHChannel) {}
+}
