@@ -1,0 +1,118 @@
+package import ArgumentParser
+package import Base
+package import EventLoop
+internal import Glibc
+
+/// What the three programs share: how a command line becomes a command, how a command runs on the main loop, and what its end looks like.
+///
+/// Exit codes: 0 done, 1 the operation failed, 2 wrong usage; a command may end with another by throwing `ExitCode`.
+package enum Program {
+    /// Parses the command line, runs the command and exits.
+    ///
+    /// - Parameter globals: the options that every command has, which may also stand before the command's name.
+    package static func main(_ root: any ParsableCommand.Type, globals: GlobalOptions) -> Never {
+        let arguments = globals.moved(behindCommandIn: Array(CommandLine.arguments.dropFirst()), of: root)
+        do {
+            var command = try root.parseAsRoot(arguments)
+            try command.run()
+            exit(0)
+        } catch {
+            finish(root, error, debug: arguments.contains("--debug") || arguments.contains("-d"))
+        }
+    }
+
+    /// Runs `body` on a loop of the main thread until it returns; what it throws is thrown here.
+    package static func onLoop(_ body: @escaping @Sendable (isolated EventLoop) async throws -> Void) throws {
+        let loop = EventLoop(name: "main")
+        let outcome = Lock<(any Error)?>(nil)
+        loop.spawn { loop in
+            do {
+                try await body(loop)
+            } catch {
+                outcome.withLock { $0 = error }
+            }
+            loop.stop()
+        }
+        loop.run()
+        if let error = outcome.withLock({ $0 }) { throw error }
+    }
+
+    private static func finish(_ root: any ParsableCommand.Type, _ error: any Error, debug: Bool) -> Never {
+        if let error = error as? TeleportError {
+            fail(error, debug: debug)
+        }
+        if let code = error as? ExitCode {
+            exit(code.rawValue)
+        }
+        let code = root.exitCode(for: error)
+        if code.isSuccess {
+            print(root.fullMessage(for: error))
+            exit(0)
+        }
+        // The parser's own errors: its first line says what is wrong, its last where to read on.
+        let lines = root.fullMessage(for: error).split(separator: "\n")
+        var text = lines.first.map(String.init) ?? "wrong usage"
+        if text.hasPrefix("Error: ") { text.removeFirst("Error: ".count) }
+        complain("ERROR: \(oneLine(text))")
+        for line in lines.dropFirst() { complain(String(line)) }
+        exit(2)
+    }
+
+    /// Says what went wrong in one line on stderr, and with `debug` why, and exits with 1.
+    package static func fail(_ error: TeleportError, debug: Bool) -> Never {
+        complain("ERROR: \(oneLine(error.message))")
+        if debug {
+            for cause in error.chain.dropFirst() { complain("  caused by: \(oneLine(cause))") }
+        }
+        exit(1)
+    }
+
+    /// A line on stderr.
+    package static func complain(_ line: String) {
+        var bytes = Array(line.utf8)
+        bytes.append(UInt8(ascii: "\n"))
+        _ = unsafe bytes.withUnsafeBytes { unsafe write(2, $0.baseAddress, $0.count) }
+    }
+
+    private static func oneLine(_ text: String) -> String {
+        String(text.map { $0.isNewline ? " " : $0 })
+    }
+}
+
+/// Options that every command of a program has.
+///
+/// The parser knows them behind the command's name only; people write them before it too.
+package struct GlobalOptions: Sendable {
+    /// Options that are followed by a value, such as `-c`.
+    package let valued: Set<String>
+    /// Options that stand alone, such as `--debug`.
+    package let flags: Set<String>
+
+    package init(valued: Set<String>, flags: Set<String>) {
+        self.valued = valued
+        self.flags = flags
+    }
+
+    func moved(behindCommandIn arguments: [String], of root: any ParsableCommand.Type) -> [String] {
+        var globals: [String] = []
+        var rest = arguments[...]
+        while let word = rest.first {
+            if flags.contains(word) || valued.contains(where: { word.hasPrefix("\($0)=") }) {
+                globals.append(rest.removeFirst())
+            } else if valued.contains(word), rest.count > 1 {
+                globals.append(contentsOf: rest.prefix(2))
+                rest = rest.dropFirst(2)
+            } else {
+                break
+            }
+        }
+        guard !globals.isEmpty else { return arguments }
+        var path: [String] = []
+        var command = root
+        while let word = rest.first, let next = command.configuration.subcommands.first(where: { $0._commandName == word }) {
+            path.append(rest.removeFirst())
+            command = next
+        }
+        return path + globals + rest
+    }
+}
