@@ -1,0 +1,109 @@
+import AuthAPI
+@testable import AuthService
+import Backend
+import Base
+import ClusterModel
+import Testing
+
+@Suite("Presence")
+struct PresenceTests {
+    private static let uuid = "22222222-2222-4222-8222-222222222222"
+
+    private func joined(_ world: AuthWorld, _ role: JoinRole = .node, hostname: String = "db1") async throws -> AuthClient {
+        let token = try await world.admin.createToken(TokenRequest(roles: [role], ttlSeconds: 600)).token
+        _ = try await world.stranger.register(world.registerRequest(token: token, role: role, uuid: Self.uuid, hostname: hostname))
+        return await world.host(role.systemRole ?? .node, uuid: Self.uuid)
+    }
+
+    private func node(_ addr: String = "192.0.2.7:3022", hostname: String = "db1", uuid: String = uuid) -> Node {
+        Node(uuid: uuid, hostname: hostname, addr: addr, labels: ["env": "prod"], cluster: "elsewhere")
+    }
+
+    @Test func `a node that announces itself is listed until it falls silent`() async throws {
+        let world = try await AuthWorld()
+        let client = try await joined(world)
+        try await client.heartbeat(node())
+        let listed = await world.state { !$0.nodes.isEmpty }.nodes
+        #expect(listed.map(\.hostname) == ["db1"])
+        #expect(listed.map(\.cluster) == ["hub"])
+        world.clock.advance(AuthServer.presenceTTL)
+        try await world.store.sweepExpired()
+        #expect(await world.state { $0.nodes.isEmpty }.nodes.isEmpty)
+        await world.stop()
+    }
+
+    @Test func `a heartbeat that says nothing new wakes nobody`() async throws {
+        let world = try await AuthWorld()
+        let client = try await joined(world)
+        try await client.heartbeat(node())
+        let revision = await world.state { !$0.nodes.isEmpty }.revision
+        world.clock.advance(.seconds(20))
+        try await client.heartbeat(node())
+        try await world.admin.put(.role(Role(name: "marker", allow: RoleConditions())), replace: false)
+        let next = await world.state { $0.roles.count == 3 }
+        // Two writes since: the heartbeat's has no revision of its own.
+        #expect(next.revision == revision + 2)
+        await world.stop()
+    }
+
+    @Test(arguments: ["0.0.0.0:3022", "[::]:3022"])
+    func `the host of a wildcard address is the peer's`(addr: String) async throws {
+        let world = try await AuthWorld()
+        let client = try await joined(world)
+        try await client.heartbeat(node(addr))
+        #expect(await world.state { !$0.nodes.isEmpty }.nodes.map(\.addr) == ["192.0.2.7:3022"])
+        await world.stop()
+    }
+
+    @Test func `a node cannot announce another node, or itself under another name`() async throws {
+        let world = try await AuthWorld()
+        let client = try await joined(world)
+        #expect(await refusal { try await client.heartbeat(node(uuid: "44444444-4444-4444-8444-444444444444")) } == .accessDenied)
+        #expect(await refusal { try await client.heartbeat(node(hostname: "db2")) } == .accessDenied)
+        #expect(await refusal { try await client.heartbeat(node("no address")) } == .badParameter)
+        await world.stop()
+    }
+
+    @Test func `a proxy says which tunnels it holds`() async throws {
+        let world = try await AuthWorld()
+        let leaf = try await AuthWorld("east", seed: 2)
+        let token = try await world.admin.createToken(TokenRequest(roles: [.trustedCluster], ttlSeconds: 600)).token
+        let host = try #require(await leaf.server.state.authorities.first { $0.type == .host })
+        _ = try await world.proxy.exchangeTrust(TrustRequest(token: token, cluster: "east", hostAuthority: host))
+        _ = await world.state { !$0.remoteClusters.isEmpty }
+        let client = try await joined(world, .proxy, hostname: "front")
+        try await client.reportTunnels(connected: ["east", "nowhere"])
+        #expect(await world.state { $0.remoteClusters.first?.connected == true }.remoteClusters.map(\.name) == ["east"])
+        guard case .remoteCluster(let listed)? = try await world.admin.resources(.remoteCluster).first else {
+            Issue.record("no remote cluster")
+            return
+        }
+        #expect(listed.lastHeartbeat == world.clock.wallTime())
+        try await client.reportTunnels(connected: [])
+        #expect(await world.state { $0.remoteClusters.first?.connected == false }.remoteClusters.first?.connected == false)
+        await world.stop()
+        await leaf.stop()
+    }
+
+    @Test func `a node is told of authorities and roles, and not of other nodes`() async throws {
+        let world = try await AuthWorld()
+        let client = try await joined(world)
+        try await client.heartbeat(node())
+        _ = await world.state { !$0.nodes.isEmpty }
+        let state = try #require(try await client.snapshot(after: 0, waitSeconds: 0))
+        #expect(state.nodes.isEmpty)
+        #expect(state.authorities.count == 3)
+        #expect(state.roles.count == 2)
+        await world.stop()
+    }
+
+    @Test func `a question waits for the next change`() async throws {
+        let world = try await AuthWorld()
+        let admin = await world.admin
+        let revision = try #require(try await admin.snapshot(after: 0, waitSeconds: 0)).revision
+        async let next = admin.snapshot(after: revision, waitSeconds: 30)
+        try await admin.put(.role(Role(name: "marker", allow: RoleConditions())), replace: false)
+        #expect(try await next?.roles.contains { $0.name == "marker" } == true)
+        await world.stop()
+    }
+}
