@@ -1,37 +1,61 @@
 package import Base
 internal import EventLoop
+package import SSHWire
 
 /// A channel as the transport of an inner connection: SSH inside of SSH, end to end through a proxy.
 ///
-/// Give it to ``SSHConnection`` only when the channel is open.
+/// The peer may speak as soon as a channel is open, so this has to be its handler from the first.
 package final class ChannelTransport: SSHTransport, ChannelHandler {
     package var user: (any SSHTransportUser)?
     package let peer: SocketAddress?
-    private let channel: SSHChannel
+    private var channel: SSHChannel?
     private var isPaused = true
     private var hasEnded = false
     private var isClosed = false
     /// Came while reading was paused; the peer's window bounds it.
     private var held: [UInt8] = []
 
-    /// Takes the channel over from its present handler.
+    /// Written before the channel was open: what a connection says first.
+    private var early: [UInt8] = []
+
+    /// Takes over a channel within the callback that opened or accepted it.
     package init(_ channel: SSHChannel, peer: SocketAddress? = nil) {
         self.channel = channel
         self.peer = peer
         channel.handler = self
     }
 
-    package var queuedBytes: Int { channel.isWritable ? 0 : 1 }
-    package var isWritable: Bool { channel.isWritable }
-    package func write(_ bytes: Span<UInt8>) { channel.write(bytes) }
-    package func shutdown() { channel.sendEOF() }
-    package func close() { channel.close() }
+    /// Opens a channel of `connection` for the purpose; where the peer refuses it, its words are the error of the inner connection.
+    package init(opening type: String, payload: [UInt8], on connection: SSHConnection, peer: SocketAddress? = nil) {
+        self.peer = peer
+        channel = connection.openChannel(type: type, payload: payload, handler: self)
+    }
+
+    package var queuedBytes: Int { isWritable ? 0 : 1 }
+    package var isWritable: Bool { channel?.isWritable ?? false }
+
+    package func write(_ bytes: Span<UInt8>) {
+        if let channel, channel.state != .opening { channel.write(bytes) } else { early.append(copying: bytes) }
+    }
+
+    package func shutdown() { channel?.sendEOF() }
+    package func close() { channel?.close() }
     package func pauseReading() { isPaused = true }
 
     package func resumeReading() {
         guard isPaused else { return }
         isPaused = false
-        channel.connection.loop.atEndOfTurn { [self] in deliver() }
+        channel?.connection.loop.atEndOfTurn { [self] in deliver() }
+    }
+
+    package func channelOpened(_ channel: SSHChannel) {
+        channel.write(early)
+        early = []
+        user?.transportDrained()
+    }
+
+    package func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
+        closed(.connectionProblem(message))
     }
 
     package func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
@@ -57,7 +81,7 @@ package final class ChannelTransport: SSHTransport, ChannelHandler {
     private func deliver(_ bytes: inout [UInt8]) {
         var span = bytes.mutableSpan
         user?.transportReceived(&span)
-        channel.consumed(bytes.count)
+        channel?.consumed(bytes.count)
     }
 
     package func channelEOF(_ channel: SSHChannel) {
@@ -70,9 +94,13 @@ package final class ChannelTransport: SSHTransport, ChannelHandler {
     }
 
     package func channelClosed(_ channel: SSHChannel) {
+        closed(nil)
+    }
+
+    private func closed(_ error: TeleportError?) {
         isClosed = true
         let user = user
         self.user = nil
-        user?.transportClosed(nil)
+        user?.transportClosed(error)
     }
 }

@@ -61,6 +61,12 @@ final class Recorder: StreamHandler {
         changed?()
     }
 
+    /// For things other than streams that end.
+    func end() {
+        hasEnded = true
+        changed?()
+    }
+
     /// Waits until `condition` holds.
     func wait(isolation: isolated (any Actor)? = #isolation, until condition: @escaping (Recorder) -> Bool) async {
         await withCheckedContinuation { continuation in
