@@ -144,23 +144,46 @@ struct NodeSessionTests {
         #expect(outputs == Set((0..<20).map { "\($0)\n" }))
     }
 
-    @Test func `programs end when their client goes`() async throws {
+    /// By themselves, by the hang-up, and by being killed.
+    @Test(arguments: ["", "trap - HUP", "trap '' HUP"])
+    func `programs end when their client goes`(habit: String) async throws {
         let node = try await TestNode()
         let key = try node.write()
-        let pidFile = "\(node.directory)/pid"
+        let directory = node.directory
+        try FileIO.write(Array("\(habit)\necho $$\ncat\nexec sleep 1000\n".utf8), to: "\(directory)/program", mode: 0o600)
+        let ssh = (["/usr/bin/ssh"] + node.arguments(key: key) + ["sh", "\(directory)/program"]).joined(separator: " ")
         // The client is killed as soon as the program has said who it is; `tail` ends with the program.
-        let ssh = (["/usr/bin/ssh"] + node.arguments(key: key) + ["'echo $$ >\(pidFile); echo started; trap \"\" HUP; cat; sleep 1000'"])
         let script = """
-            mkfifo \(node.directory)/out
-            (exec sleep 1000) | \(ssh.joined(separator: " ")) >\(node.directory)/out & client=$!
-            read line <\(node.directory)/out
+            mkfifo \(directory)/in \(directory)/out
+            \(ssh) <\(directory)/in >\(directory)/out & client=$!
+            exec 8>\(directory)/in 9<\(directory)/out
+            read program <&9
             kill -KILL $client
-            tail --pid=$(cat \(pidFile)) -f /dev/null
+            tail --pid=$program -f /dev/null
             echo gone
-            pkill -KILL -P $$ sleep
             """
         let outcome = try await node.run("/bin/bash", ["-c", script])
-        #expect(outcome.text == "gone\n")
+        #expect(outcome.text == "gone\n", "\(outcome.errors)")
+    }
+
+    @Test func `a terminal's programs end when their client goes, whatever their process group`() async throws {
+        let node = try await TestNode()
+        let key = try node.write()
+        let directory = node.directory
+        let ssh = (["/usr/bin/ssh", "-tt"] + node.arguments(key: key) + ["bash", "-i"]).joined(separator: " ")
+        let script = """
+            mkfifo \(directory)/in \(directory)/out
+            \(ssh) <\(directory)/in >\(directory)/out & client=$!
+            exec 8>\(directory)/in 9<\(directory)/out
+            echo 'stty -echo; PS1=; echo; sh -c "echo program \\$\\$; exec sleep 1000"' >&8
+            while read word program <&9 && [ "$word" != program ]; do :; done
+            program=${program%$'\r'}
+            kill -KILL $client
+            tail --pid=$program -f /dev/null
+            echo gone
+            """
+        let outcome = try await node.run("/bin/bash", ["-c", script])
+        #expect(outcome.text == "gone\n", "\(outcome.errors)")
     }
 
     @Test func `a connection is made on behalf of a user whose role permits it`() async throws {
