@@ -37,6 +37,12 @@ struct KnownHostsTests {
         KnownHostsLine(marker: marker, patterns: patterns.split(separator: ",").map(String.init), key: key)
     }
 
+    @Test func `a line end within a line is refused`() {
+        for bad in ["a\n@cert-authority,b \(key.text())", "a\r\nb \(key.text())", "a \(key.text()) x\n* \(key.text())"] {
+            #expect(throws: KeyError.badText("more than one line")) { try KnownHostsLine(line: bad) }
+        }
+    }
+
     @Test func `a line that is written reads as itself`() throws {
         for marker in [nil, .certAuthority, .revoked] as [KnownHostsLine.Marker?] {
             let written = KnownHostsLine(marker: marker, patterns: ["*.east", "[db1]:3022"], key: key, comment: "hub")

@@ -25,7 +25,9 @@ package struct KnownHostsLine: Equatable, Sendable {
     }
 
     package init(line: String) throws(KeyError) {
-        var words = line.trimmingBlanks().split(maxSplits: 1, whereSeparator: \.isBlank)
+        let line = line.trimmingBlanks()
+        guard !line.contains(where: \.isNewline) else { throw .badText("more than one line") }
+        var words = line.split(maxSplits: 1, whereSeparator: \.isBlank)
         guard words.count == 2 else { throw .badText("not a known_hosts line") }
         if words[0].hasPrefix("@") {
             guard let marker = Marker(rawValue: String(words[0])) else { throw .badText("unknown marker") }
