@@ -105,7 +105,7 @@ targets += [
     // The session child of a node under test: the node's own program, which the tests are not.
     .executableTarget(name: "SessionChildProgram", dependencies: ["NodeService"], path: "Tests/SessionChildProgram", swiftSettings: rules),
     tests(
-        "NodeServiceTests", "NodeService", "SessionChildProgram", "SSHNet", "SSHEngine", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base",
+        "NodeServiceTests", "NodeService", "SessionChildProgram", "AuthAPI", "SSHNet", "SSHEngine", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base",
         log),
     tests("ReverseTunnelTests", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base"),
     tests("ProxyServiceTests", "ProxyService", "ReverseTunnel", "SSHNet", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base"),
