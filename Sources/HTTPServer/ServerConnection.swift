@@ -4,6 +4,9 @@ internal import EventLoop
 
 /// One connection and the request that is on it.
 ///
+/// Libwebsockets 4.1 misreads the body of a request that was sent ahead of the answer before it: it takes the request's own header for its
+/// body, and then reports the end of it without end. Requests without a body may be sent ahead; one with a body ends the connection.
+///
 ///     header ──▶ body ──▶ handling ──▶ answering ──▶ header …
 ///        │         │                       │
 ///        └─────────┴── refused: answering ─┴──▶ lingering ──▶ closed
@@ -27,6 +30,8 @@ final class ServerConnection {
     private var wsi: Wsi?
     private var state = State.header
     private var closesAfterAnswer = false
+    /// Whether libwebsockets has reported the end of this request's body.
+    private var bodyHasEnded = false
     private var deadline: LoopTimer?
     private var check = PeerCheck()
 
@@ -74,6 +79,7 @@ final class ServerConnection {
         wsi = header.wsi
         guard case .header = state, !server.isClosing else { return false }
         closesAfterAnswer = !header.keepsAlive()
+        bodyHasEnded = false
         do throws(RequestHeader.Fault) {
             let (method, path) = try header.methodAndPath()
             let length = try header.bodyBytes(of: method)
@@ -119,6 +125,8 @@ final class ServerConnection {
 
     func receivedBody(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard case .body(var request, let route, let length) = state else { return true }
+        // The header once more, not the body.
+        if request.body.isEmpty, unsafe bytes.starts(with: (request.method.rawValue + " /").utf8) { return false }
         // Not held twice, so that it grows in place.
         state = .header
         unsafe request.body.append(contentsOf: bytes)
@@ -126,8 +134,13 @@ final class ServerConnection {
         return request.body.count <= length
     }
 
-    /// Libwebsockets may say so more than once.
     func receivedEndOfBody() -> Bool {
+        guard !bodyHasEnded else {
+            closesAfterAnswer = true
+            _ = mayWrite()
+            return false
+        }
+        bodyHasEnded = true
         guard case .body(let request, let route, let length) = state else { return true }
         guard request.body.count == length else { return false }
         return handle(request, route)
@@ -140,7 +153,11 @@ final class ServerConnection {
         deadline?.cancel()
         // What the client sends ahead waits in the kernel.
         setReading(false)
-        server.run(request, route) { [weak self] response in self?.answer(response) }
+        // Only when libwebsockets has nothing to add to it.
+        server.loop.atEndOfTurn { [weak self] in
+            guard let self, !isGone else { return }
+            server.run(request, route) { [weak self] response in self?.answer(response) }
+        }
         return true
     }
 

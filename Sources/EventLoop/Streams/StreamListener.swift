@@ -83,15 +83,18 @@ final class Acceptor {
         let raw = Glibc.socket(family, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
         guard raw >= 0 else { throw UVError.errno("listening on \(address)") }
         let socket = FileDescriptor(raw)
+        var one: CInt = 1
+        // A listener a loop: the kernel spreads the connections.
+        func sharePort() { unsafe setsockopt(raw, SOL_SOCKET, SO_REUSEPORT, &one, socklen_t(MemoryLayout<CInt>.size)) }
         if family != AF_UNIX {
-            var one: CInt = 1
             unsafe setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<CInt>.size))
-            // A listener a loop: the kernel spreads the connections.
-            unsafe setsockopt(raw, SOL_SOCKET, SO_REUSEPORT, &one, socklen_t(MemoryLayout<CInt>.size))
+            // A port that the kernel chooses is shared only afterwards: else it may choose one that somebody shares already.
+            if address.port != 0 { sharePort() }
         }
         unsafe try address.withSystemAddress { pointer, length throws(TeleportError) in
             guard unsafe bind(raw, pointer, length) == 0 else { throw UVError.errno("listening on \(address)") }
         }
+        if address.port == 0 { sharePort() }
         guard Glibc.listen(raw, backlog) == 0 else { throw UVError.errno("listening on \(address)") }
         return socket
     }
