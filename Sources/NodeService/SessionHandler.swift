@@ -112,8 +112,12 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
         guard program == nil else { return refused("a session runs one program") }
         let forced = scene.grant.forceCommand
         let command = forced.map { Array($0.utf8) } ?? asked
+        var terminal: PseudoTerminal?
         do throws(TeleportError) {
-            let terminal = try openTerminal()
+            terminal = try openTerminal()
+            if UserAccounts.effectiveIdentifier == 0 {
+                try terminal?.give(to: scene.account.identifier, group: scene.terminalGroup ?? scene.account.group)
+            }
             var variables = environment.variables(
                 account: scene.account, session: scene.session, terminal: terminal.map { (terminalRequest?.terminal ?? "", $0.path) })
             if forced != nil, let asked { variables.append("SSH_ORIGINAL_COMMAND=\(String(decoding: asked, as: UTF8.self))") }
@@ -123,6 +127,7 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
             program.handler = self
             self.program = program
         } catch {
+            terminal?.stream.close()
             logger.error("session not started", metadata: ["error": "\(error.chain.joined(separator: ": "))"])
             say("the session cannot be started", on: channel)
             return false
@@ -139,11 +144,7 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
         guard let request = terminalRequest else { return nil }
         var modes: [UInt8: UInt32] = [:]
         for mode in request.modes.modes { modes[mode.opcode] = mode.value }
-        let terminal = try PseudoTerminal(size: TerminalSize(request.size), modes: modes, on: scene.loop)
-        if UserAccounts.effectiveIdentifier == 0 {
-            try terminal.give(to: scene.account.identifier, group: scene.terminalGroup ?? scene.account.group)
-        }
-        return terminal
+        return try PseudoTerminal(size: TerminalSize(request.size), modes: modes, on: scene.loop)
     }
 
     /// `-bash` for a login shell, `bash -c COMMAND` for a command, as `login` and `sshd` have it.
