@@ -1,5 +1,5 @@
 package import Base
-package import SSHWire
+internal import SSHWire
 
 /// The SSH protocol (RFC 4251-4254) over one connection, in either role: bytes and commands in, events and bytes out.
 ///
@@ -13,13 +13,13 @@ package import SSHWire
 /// Commands that name a channel that has closed meanwhile do nothing.
 package struct SSHEngine: ~Copyable {
     /// A question that the caller has not answered.
-    private enum Question {
+    enum Question {
         case hostKey
         case userAuth
         case signature
     }
 
-    private enum Authentication {
+    enum Authentication {
         case client(UserAuthClient)
         case server(UserAuthServer)
     }
@@ -27,30 +27,30 @@ package struct SSHEngine: ~Copyable {
     /// What may come while a question is open: a client may send ahead, and more than this is no client.
     private static let heldInputBytesMax = 1 << 20
 
-    private let role: EngineRole
-    private let limits: EngineLimits
-    private let randomness: any Randomness
-    private let ourIdentification: String
+    let role: EngineRole
+    let limits: EngineLimits
+    let randomness: any Randomness
+    let ourIdentification: String
     private let started: Instant
 
     private var identification: Identification?
-    private var reader = PacketReader()
-    private var outbox: Outbox
-    private var keyExchange: KeyExchange
-    private var authentication: Authentication
-    private var connection: ConnectionLayer
-    private var rekeyPolicy: RekeyPolicy
+    var reader = PacketReader()
+    var outbox: Outbox
+    var keyExchange: KeyExchange
+    var authentication: Authentication
+    var connection: ConnectionLayer
+    var rekeyPolicy: RekeyPolicy
 
     /// Where the peer is above the transport.
-    private var upperPhase = GatePhase.service
-    private var isFirstExchange = true
-    private var keyExchangeBegan: Instant
+    var upperPhase = GatePhase.service
+    var isFirstExchange = true
+    var keyExchangeBegan: Instant
     private var question: (token: DecisionToken, Question)?
     private var questionsAsked: UInt64 = 0
     /// Found while commands and key changes were carried out, to be told before the next message.
-    private var events: [EngineEvent] = []
-    private var isFinished = false
-    private var now: Instant
+    var events: [EngineEvent] = []
+    var isFinished = false
+    var now: Instant
 
     /// Bytes of the caller's present input that have been read.
     private var inputPosition = 0
@@ -59,7 +59,7 @@ package struct SSHEngine: ~Copyable {
     private var heldPosition = 0
 
     package private(set) var peerIdentification = ""
-    package private(set) var user: String?
+    package internal(set) var user: String?
 
     package init(configuration: EngineConfiguration, randomness: any Randomness, now: Instant) {
         switch configuration.role {
@@ -255,7 +255,7 @@ package struct SSHEngine: ~Copyable {
         }
     }
 
-    private func decode<Message: SSHMessage>(_ payload: Span<UInt8>) throws(SSHError) -> Message {
+    func decode<Message: SSHMessage>(_ payload: Span<UInt8>) throws(SSHError) -> Message {
         do throws(WireError) {
             return try Message(payload: payload)
         } catch {
@@ -263,204 +263,9 @@ package struct SSHEngine: ~Copyable {
         }
     }
 
-    // MARK: Transport
-
-    private mutating func handleTransport(
-        _ message: MessageNumber, _ payload: Span<UInt8>, _ sequenceNumber: UInt32
-    ) throws(SSHError) -> EngineEvent? {
-        switch message {
-        case .disconnect:
-            let disconnect = try decode(payload) as DisconnectMessage
-            isFinished = true
-            return .disconnected(reason: disconnect.reason, message: disconnect.description.withoutControls)
-        case .keyExchangeInit:
-            let wasRunning = keyExchange.isRunning
-            let sent = try keyExchange.receiveInit(Array(copying: payload), sequenceNumber: sequenceNumber, randomness: randomness)
-            if !wasRunning {
-                keyExchangeBegan = now
-                outbox.block()
-            }
-            for payload in sent { outbox.writer.write(payload) }
-            return nil
-        case .keyExchangeECDHInit:
-            let answer = try keyExchange.receiveShare(
-                try decode(payload), identifications: (peerIdentification, ourIdentification), randomness: randomness)
-            outbox.writer.write(answer.reply)
-            try takeOutbound(answer.outbound)
-            return nil
-        case .keyExchangeECDHReply:
-            let offer = try keyExchange.receiveReply(try decode(payload), identifications: (ourIdentification, peerIdentification))
-            guard let offer else {
-                try takeOutbound(keyExchange.acceptHostKey())
-                return nil
-            }
-            return .hostKeyOffered(ask(.hostKey), offer)
-        case .newKeys:
-            _ = try decode(payload) as NewKeysMessage
-            let (inbound, summary) = keyExchange.receiveNewKeys()
-            reader.take(inbound, resetsSequence: keyExchange.isStrict)
-            isFirstExchange = false
-            rekeyPolicy.keysTaken(now: now)
-            return .keysExchanged(summary)
-        case .ignore, .unimplemented, .debug, .serviceRequest, .serviceAccept, .extensionInfo, .userAuthRequest, .userAuthFailure,
-            .userAuthSuccess, .userAuthBanner, .userAuthPublicKeyOK, .globalRequest, .requestSuccess, .requestFailure, .channelOpen,
-            .channelOpenConfirmation, .channelOpenFailure, .channelWindowAdjust, .channelData, .channelExtendedData, .channelEOF,
-            .channelClose, .channelRequest, .channelSuccess, .channelFailure:
-            preconditionFailure("not of this layer")
-        }
-    }
-
-    private mutating func beginKeyExchange() {
-        keyExchangeBegan = now
-        outbox.writer.write(keyExchange.begin(randomness: randomness))
-        outbox.block()
-    }
-
-    /// Our NEWKEYS goes out and what waited goes out under the new keys.
-    private mutating func takeOutbound(_ protection: PacketProtection) throws(SSHError) {
-        outbox.writer.write(NewKeysMessage().payload())
-        outbox.writer.take(protection, resetsSequence: keyExchange.isStrict)
-        if isFirstExchange {
-            switch authentication {
-            case .server:
-                if keyExchange.peerTakesExtensionInfo {
-                    let names = AlgorithmNames.serverSignatureAlgorithms
-                    outbox.writer.write(ExtensionInfoMessage(serverSignatureAlgorithms: names).payload())
-                }
-            case .client(var client):
-                let (service, step) = try client.begin(sessionIdentifier: keyExchange.sessionIdentifier)
-                authentication = .client(client)
-                outbox.writer.write(service)
-                if let event = take(step) { events.append(event) }
-            }
-        }
-        outbox.unblock()
-        connection.flushAll(&outbox, &events)
-    }
-
-    private mutating func beginRekeyIfDue() {
-        guard upperPhase == .connection, !keyExchange.isRunning, !isFinished else { return }
-        if rekeyPolicy.isDue(
-            bytes: max(reader.bytesOpened, outbox.writer.bytesSealed), packets: max(reader.packetsOpened, outbox.writer.packetsSealed))
-        {
-            beginKeyExchange()
-        }
-    }
-
-    // MARK: User authentication
-
-    private mutating func handleUserAuth(_ message: MessageNumber, _ payload: Span<UInt8>) throws(SSHError) -> EngineEvent? {
-        switch authentication {
-        case .server(var server):
-            let event = try handleUserAuth(message, payload, &server)
-            authentication = .server(server)
-            return event
-        case .client(var client):
-            let event = try handleUserAuth(message, payload, &client)
-            authentication = .client(client)
-            return event
-        }
-    }
-
-    private mutating func handleUserAuth(
-        _ message: MessageNumber, _ payload: Span<UInt8>, _ server: inout UserAuthServer
-    ) throws(SSHError) -> EngineEvent? {
-        if message == .serviceRequest {
-            for answer in try server.receive(try decode(payload) as ServiceRequestMessage) { outbox.send(answer) }
-            upperPhase = .userAuth
-        } else if message == .userAuthRequest {
-            switch try server.receive(try decode(payload) as UserAuthRequestMessage, sessionIdentifier: keyExchange.sessionIdentifier) {
-            case .send(let answers): for answer in answers { outbox.send(answer) }
-            case .ask(let attempt): return .userAuthAttempted(ask(.userAuth), attempt)
-            }
-        } else {
-            // A client's EXT_INFO says nothing that a server has use for.
-            precondition(message == .extensionInfo, "the gate lets a server's message pass")
-            _ = try decode(payload) as ExtensionInfoMessage
-        }
-        return nil
-    }
-
-    private mutating func handleUserAuth(
-        _ message: MessageNumber, _ payload: Span<UInt8>, _ client: inout UserAuthClient
-    ) throws(SSHError) -> EngineEvent? {
-        let session = keyExchange.sessionIdentifier
-        switch message {
-        case .extensionInfo:
-            client.receive(try decode(payload) as ExtensionInfoMessage)
-            return nil
-        case .serviceAccept:
-            let step = try client.receive(try decode(payload) as ServiceAcceptMessage, sessionIdentifier: session)
-            upperPhase = .userAuth
-            return take(step)
-        case .userAuthFailure:
-            return take(try client.receive(try decode(payload) as UserAuthFailureMessage, sessionIdentifier: session))
-        case .userAuthSuccess:
-            _ = try decode(payload) as UserAuthSuccessMessage
-            try client.receiveSuccess()
-            return succeed(client.user)
-        case .userAuthBanner:
-            let banner = try decode(payload) as UserAuthBannerMessage
-            return .banner(banner.message.withoutControls)
-        case .userAuthPublicKeyOK:
-            throw SSHError(.keyQueryAnswered)
-        case .disconnect, .ignore, .unimplemented, .debug, .keyExchangeInit, .newKeys, .keyExchangeECDHInit, .keyExchangeECDHReply,
-            .serviceRequest, .userAuthRequest, .globalRequest, .requestSuccess, .requestFailure, .channelOpen, .channelOpenConfirmation,
-            .channelOpenFailure, .channelWindowAdjust, .channelData, .channelExtendedData, .channelEOF, .channelClose, .channelRequest,
-            .channelSuccess, .channelFailure:
-            preconditionFailure("not of this layer")
-        }
-    }
-
-    private mutating func take(_ step: UserAuthClient.Step) -> EngineEvent? {
-        switch step {
-        case .send(let payloads):
-            for payload in payloads { outbox.send(payload) }
-            return nil
-        case .sign(let request):
-            return .signatureWanted(ask(.signature), request)
-        }
-    }
-
-    private mutating func succeed(_ user: String) -> EngineEvent {
-        self.user = user
-        upperPhase = .connection
-        reader.lengthMax = PacketReader.lengthMax
-        return .authenticated(user: user)
-    }
-
-    // MARK: Connection
-
-    private mutating func handleConnection(_ message: MessageNumber, _ payload: Span<UInt8>) throws(SSHError) -> EngineEvent? {
-        switch message {
-        case .channelOpen: return connection.receive(try decode(payload) as ChannelOpenMessage, &outbox)
-        case .channelOpenConfirmation: return try connection.receive(try decode(payload) as ChannelOpenConfirmationMessage, &outbox)
-        case .channelOpenFailure: return try connection.receive(try decode(payload) as ChannelOpenFailureMessage)
-        case .channelEOF: return try connection.receiveEOF(try decode(payload))
-        case .channelClose: return try connection.receiveClose(try decode(payload), &outbox)
-        case .channelRequest: return try connection.receive(try decode(payload) as ChannelRequestMessage)
-        case .channelSuccess:
-            let reply = try decode(payload) as ChannelSuccessMessage
-            return try connection.receiveReply(channel: reply.recipientChannel, success: true)
-        case .channelFailure:
-            let reply = try decode(payload) as ChannelFailureMessage
-            return try connection.receiveReply(channel: reply.recipientChannel, success: false)
-        case .globalRequest: return try connection.receive(try decode(payload) as GlobalRequestMessage)
-        case .requestSuccess:
-            return try connection.receiveGlobalReply(success: true, payload: (try decode(payload) as RequestSuccessMessage).payload)
-        case .requestFailure:
-            _ = try decode(payload) as RequestFailureMessage
-            return try connection.receiveGlobalReply(success: false, payload: [])
-        case .disconnect, .ignore, .unimplemented, .debug, .keyExchangeInit, .newKeys, .keyExchangeECDHInit, .keyExchangeECDHReply,
-            .serviceRequest, .serviceAccept, .extensionInfo, .userAuthRequest, .userAuthFailure, .userAuthSuccess, .userAuthBanner,
-            .userAuthPublicKeyOK, .channelWindowAdjust, .channelData, .channelExtendedData:
-            preconditionFailure("not of this layer")
-        }
-    }
-
     // MARK: Questions
 
-    private mutating func ask(_ what: Question) -> DecisionToken {
+    mutating func ask(_ what: Question) -> DecisionToken {
         precondition(question == nil, "two questions at once")
         questionsAsked += 1
         let token = DecisionToken(number: questionsAsked)
@@ -471,7 +276,9 @@ package struct SSHEngine: ~Copyable {
     /// - Returns: false where the connection has ended meanwhile.
     private mutating func answer(_ token: DecisionToken, _ what: Question) -> Bool {
         if isFinished { return false }
-        guard let asked = question, asked.token == token, asked.1 == what else { preconditionFailure("answers a question that is not open") }
+        guard let asked = question, asked.token == token, asked.1 == what else {
+            preconditionFailure("answers a question that is not open")
+        }
         question = nil
         return true
     }
@@ -577,113 +384,15 @@ package struct SSHEngine: ~Copyable {
     /// The exchange hash of the first key exchange; empty before.
     package var sessionIdentifier: [UInt8] { keyExchange.sessionIdentifier }
     package var channelCount: Int { connection.channelCount }
-
-    // MARK: Channels
-
-    /// Opens a channel; nil when the table is full. Only after ``EngineEvent/authenticated(user:)``.
-    ///
-    /// - Parameter window: what the peer may send before we have consumed it; nil for the configured size.
-    package mutating func openChannel(type: String, payload: [UInt8], window: UInt32? = nil) -> ChannelID? {
-        precondition(upperPhase == .connection, "opens a channel before authentication")
-        guard !isFinished else { return nil }
-        return connection.openChannel(type: type, payload: payload, window: window, &outbox)
-    }
-
-    package mutating func acceptChannel(_ id: ChannelID, payload: [UInt8] = [], window: UInt32? = nil) {
-        guard !isFinished else { return }
-        connection.acceptChannel(id, payload: payload, window: window, &outbox)
-    }
-
-    package mutating func refuseChannel(_ id: ChannelID, reason: ChannelOpenFailureReason, message: String) {
-        guard !isFinished else { return }
-        connection.refuseChannel(id, reason: reason, message: message, &outbox)
-    }
-
-    /// Seals `bytes` into the output as far as window and keys allow; the rest waits in the channel's queue.
-    ///
-    /// The queue takes all that is given: whoever has a source of data asks ``isWritable(_:)``.
-    package mutating func send(_ bytes: Span<UInt8>, on id: ChannelID) {
-        guard !isFinished else { return }
-        connection.send(bytes, extendedType: nil, on: id, &outbox)
-        beginRekeyIfDue()
-    }
-
-    package mutating func sendExtended(_ bytes: Span<UInt8>, type: UInt32, on id: ChannelID) {
-        guard !isFinished else { return }
-        connection.send(bytes, extendedType: type, on: id, &outbox)
-        beginRekeyIfDue()
-    }
-
-    /// Whether the queue is below its high mark; after a no, ``EngineEvent/channelWritable(_:)`` says when there is room again.
-    package mutating func isWritable(_ id: ChannelID) -> Bool {
-        !isFinished && connection.isWritable(id)
-    }
-
-    /// After the queued data. Again, and after a close, it does nothing.
-    package mutating func sendEOF(on id: ChannelID) {
-        guard !isFinished else { return }
-        connection.sendEOF(on: id, &outbox)
-    }
-
-    /// After the queued data; ``EngineEvent/channelClosed(_:)`` follows when the peer has closed too, and no other event before it.
-    package mutating func closeChannel(_ id: ChannelID) {
-        guard !isFinished else { return }
-        connection.closeChannel(id, &outbox)
-    }
-
-    /// Says that `count` received bytes have been used, so that the peer may send as many more.
-    package mutating func consumed(_ count: Int, on id: ChannelID) {
-        guard !isFinished else { return }
-        connection.consumed(count, on: id, &outbox)
-    }
-
-    /// Goes out at once, before queued data. Where a reply is wanted ``EngineEvent/channelRequestReply(_:success:)`` brings it, in order.
-    package mutating func sendRequest(_ type: String, payload: [UInt8] = [], wantsReply: Bool, on id: ChannelID) {
-        guard !isFinished else { return }
-        connection.sendRequest(type, payload: payload, wantsReply: wantsReply, on: id, &outbox)
-    }
-
-    /// Answers the oldest unanswered request of the peer on this channel.
-    package mutating func replyToRequest(on id: ChannelID, success: Bool) {
-        guard !isFinished else { return }
-        connection.replyToRequest(on: id, success: success, &outbox)
-    }
-
-    // MARK: The connection as a whole
-
-    package mutating func sendGlobalRequest(_ name: String, payload: [UInt8] = [], wantsReply: Bool) {
-        precondition(upperPhase == .connection, "a global request before authentication")
-        guard !isFinished else { return }
-        connection.sendGlobalRequest(name, payload: payload, wantsReply: wantsReply, &outbox)
-    }
-
-    /// Answers the oldest unanswered global request of the peer.
-    package mutating func replyToGlobalRequest(success: Bool, payload: [UInt8] = []) {
-        guard !isFinished else { return }
-        connection.replyToGlobalRequest(success: success, payload: payload, &outbox)
-    }
-
-    /// Begins a key exchange, unless one is running.
-    package mutating func rekey() {
-        precondition(upperPhase == .connection, "a rekey before authentication")
-        guard !isFinished, !keyExchange.isRunning else { return }
-        beginKeyExchange()
-    }
-
-    /// Puts a good-bye into the output; nothing more is read or sent after it.
-    package mutating func disconnect(reason: DisconnectReason, message: String) {
-        guard !isFinished else { return }
-        outbox.dropHeld()
-        outbox.writer.write(DisconnectMessage(reason: reason, description: message).payload())
-        isFinished = true
-    }
 }
 
 extension String {
     /// Without what a terminal or a log would act on: a peer's text, made fit to be shown. Line ends and tabs stay.
     var withoutControls: String {
-        String(String.UnicodeScalarView(unicodeScalars.filter { scalar in
-            scalar == "\n" || scalar == "\t" || (scalar.value >= 0x20 && !(0x7f...0x9f).contains(scalar.value))
-        }))
+        String(
+            String.UnicodeScalarView(
+                unicodeScalars.filter { scalar in
+                    scalar == "\n" || scalar == "\t" || (scalar.value >= 0x20 && !(0x7f...0x9f).contains(scalar.value))
+                }))
     }
 }

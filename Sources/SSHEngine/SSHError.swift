@@ -65,7 +65,8 @@ package struct SSHError: Error, Equatable, Sendable, CustomStringConvertible {
         switch reason {
         case .identificationTooLong, .identificationMalformed, .versionNotSupported:
             .identification
-        case .packetLength, .packetPadding, .packetAuthentication, .sequenceNumberWrapped, .inputHeld, .unexpectedMessage, .malformedMessage,
+        case .packetLength, .packetPadding, .packetAuthentication, .sequenceNumberWrapped, .inputHeld, .unexpectedMessage,
+            .malformedMessage,
             .disconnectedByPeer:
             .transport
         case .noCommonAlgorithm, .keyExchangeInitNotFirst, .badKeyShare, .hostKeyMalformed, .hostKeyUnusable, .hostKeySignature,

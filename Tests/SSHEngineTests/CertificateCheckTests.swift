@@ -48,7 +48,9 @@ struct CertificateCheckTests {
         }
     }
 
-    private func host(_ certificate: Certificate, _ name: String = "db1", cluster: String? = nil, now: UnixTime = middle) -> CertificateDistrust? {
+    private func host(_ certificate: Certificate, _ name: String = "db1", cluster: String? = nil, now: UnixTime = middle)
+        -> CertificateDistrust?
+    {
         do throws(CertificateDistrust) {
             _ = try HostCertificateCheck(authorities: Self.authorities).judge(certificate, name: name, cluster: cluster, now: now)
             return nil
@@ -59,7 +61,8 @@ struct CertificateCheckTests {
 
     @Test func `a good user certificate is believed, with its cluster and command`() throws {
         let certificate = try Self.make(
-            by: Self.userAuthority, .user, options: CertificateOptions(values: ["force-command": "uptime", "source-address": "10.0.0.0/8,::1"]))
+            by: Self.userAuthority, .user,
+            options: CertificateOptions(values: ["force-command": "uptime", "source-address": "10.0.0.0/8,::1"]))
         let accepted = try UserCertificateCheck(authorities: Self.authorities)
             .judge(certificate, wanted: .principal("alice"), source: IPAddress("10.1.2.3"), now: Self.middle)
         #expect(accepted.authority.cluster == "hub")
@@ -83,7 +86,8 @@ struct CertificateCheckTests {
 
     @Test func `an authority of another cluster`() throws {
         #expect(user(try Self.make(by: Self.eastUserAuthority, .user), cluster: "hub") == .authorityNotForCluster("east"))
-        #expect(host(try Self.make(by: Self.eastHostAuthority, .host, principals: ["db1"]), cluster: "hub") == .authorityNotForCluster("east"))
+        #expect(
+            host(try Self.make(by: Self.eastHostAuthority, .host, principals: ["db1"]), cluster: "hub") == .authorityNotForCluster("east"))
         #expect(host(try Self.make(by: Self.eastHostAuthority, .host, principals: ["db1"]), cluster: "east") == nil)
     }
 
@@ -169,7 +173,9 @@ struct CertificateCheckTests {
         let options = CertificateOptions(flags: ["verify-required"])
         #expect(user(try Self.make(by: Self.userAuthority, .user, options: options)) == .unknownCriticalOption("verify-required"))
         let forced = CertificateOptions(values: ["force-command": "x"])
-        #expect(host(try Self.make(by: Self.hostAuthority, .host, principals: ["db1"], options: forced)) == .unknownCriticalOption("force-command"))
+        #expect(
+            host(try Self.make(by: Self.hostAuthority, .host, principals: ["db1"], options: forced))
+                == .unknownCriticalOption("force-command"))
     }
 
     struct Source: Sendable {
@@ -183,7 +189,8 @@ struct CertificateCheckTests {
         Source(list: "192.168.0.1,10.0.0.0/8", address: "10.1.2.3", distrust: nil),
         Source(list: "10.1.2.3", address: "::ffff:10.1.2.3", distrust: nil), Source(list: "::1", address: "::1", distrust: nil),
         Source(list: "10.1.2.4", address: "10.1.2.3", distrust: .sourceAddress),
-        Source(list: "10.1.3.0/24", address: "10.1.2.3", distrust: .sourceAddress), Source(list: "10.1.2.3", address: nil, distrust: .sourceAddress),
+        Source(list: "10.1.3.0/24", address: "10.1.2.3", distrust: .sourceAddress),
+        Source(list: "10.1.2.3", address: nil, distrust: .sourceAddress),
         Source(list: "", address: "10.1.2.3", distrust: .malformedOption("source-address")),
         Source(list: "10.1.2.3,", address: "10.1.2.3", distrust: .malformedOption("source-address")),
         Source(list: "10.1.2.3/33", address: "10.1.2.3", distrust: .malformedOption("source-address")),
@@ -199,7 +206,8 @@ struct CertificateCheckTests {
         let forged = try Self.make(by: Self.eastHostAuthority, .host, principals: ["db1"], extensions: extended)
         #expect(host(forged) == .clusterNotOfAuthority("hub"))
         #expect(host(try Self.make(by: Self.eastHostAuthority, .host, principals: ["db1", "db1.hub"])) == .clusterNotOfAuthority("hub"))
-        #expect(host(try Self.make(by: Self.eastHostAuthority, .host, id: "uuid.hub", principals: ["db1"])) == .clusterNotOfAuthority("hub"))
+        #expect(
+            host(try Self.make(by: Self.eastHostAuthority, .host, id: "uuid.hub", principals: ["db1"])) == .clusterNotOfAuthority("hub"))
         #expect(host(try Self.make(by: Self.eastHostAuthority, .host, principals: ["db1", "hub"])) == .clusterNotOfAuthority("hub"))
         #expect(host(try Self.make(by: Self.eastHostAuthority, .host, id: "uuid.east", principals: ["db1", "db1.east"])) == nil)
         let user = try Self.make(by: Self.eastUserAuthority, .user, extensions: extended)

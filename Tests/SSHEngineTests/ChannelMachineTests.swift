@@ -117,13 +117,13 @@ struct ChannelTableTests {
         #expect(inserted[2] == nil)
         let first = try #require(inserted[0])
         let second = try #require(inserted[1])
-        table.remove(first)
+        table.remove(at: try #require(table.index(of: first)))
         let reused = table.insert(Self.channel)
         let third = try #require(reused)
         #expect(third.number == first.number && third != first && third != second)
-        #expect(table[first] == nil)
-        #expect(table[third]?.remoteNumber == 7)
-        #expect(table.id(number: 9) == nil)
+        #expect(table.index(of: first) == nil)
+        #expect(table.index(of: third).map { table.channels[$0].remoteNumber } == 7)
+        #expect(table.index(number: 9) == nil)
         #expect(table.count == 2)
     }
 }

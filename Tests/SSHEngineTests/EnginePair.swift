@@ -53,7 +53,8 @@ final class EnginePair {
         EngineConfiguration(
             role: .client(
                 ClientOptions(
-                    user: "alice", credentials: credentials ?? [UserCredential(identity: .certificate(userCertificate()), signer: .key(userKey))])))
+                    user: "alice",
+                    credentials: credentials ?? [UserCredential(identity: .certificate(userCertificate()), signer: .key(userKey))])))
     }
 
     static func serverConfiguration() -> EngineConfiguration {

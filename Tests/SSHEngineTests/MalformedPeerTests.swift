@@ -73,8 +73,12 @@ struct MalformedPeerTests {
         Frame(name: "shorter than its padding", bytes: frame(length: 5, padding: 4, count: 8), reason: .packetLength(5)),
         Frame(name: "no multiple of the block", bytes: frame(length: 13, padding: 4, count: 20), reason: .packetLength(13)),
         Frame(name: "padding of three", bytes: frame(length: 12, padding: 3, count: 11), reason: .packetPadding(length: 12, padding: 3)),
-        Frame(name: "padding over the payload", bytes: frame(length: 12, padding: 11, count: 11), reason: .packetPadding(length: 12, padding: 11)),
-        Frame(name: "padding past the end", bytes: frame(length: 12, padding: 255, count: 11), reason: .packetPadding(length: 12, padding: 255)),
+        Frame(
+            name: "padding over the payload", bytes: frame(length: 12, padding: 11, count: 11),
+            reason: .packetPadding(length: 12, padding: 11)),
+        Frame(
+            name: "padding past the end", bytes: frame(length: 12, padding: 255, count: 11),
+            reason: .packetPadding(length: 12, padding: 255)),
         Frame(name: "one byte of payload", bytes: frame(length: 12, padding: 10, count: 11), reason: .keyExchangeInitNotFirst),
         Frame(name: "above the limit", bytes: frame(length: 35_004, padding: 4, count: 8), reason: .packetLength(35_004)),
         Frame(name: "the largest number", bytes: frame(length: .max, padding: 4, count: 8), reason: .packetLength(.max)),
@@ -164,11 +168,12 @@ struct MalformedPeerTests {
         #expect(wrong.error == nil)
         #expect(wrong.lastNumber == 6)
 
-        let right = RawClient(configuration: {
-            var configuration = EnginePair.serverConfiguration()
-            configuration.role = .server(ServerOptions(hostKeys: [HostKey(key: EnginePair.hostKey, certificate: nil)]))
-            return configuration
-        }())
+        let right = RawClient(
+            configuration: {
+                var configuration = EnginePair.serverConfiguration()
+                configuration.role = .server(ServerOptions(hostKeys: [HostKey(key: EnginePair.hostKey, certificate: nil)]))
+                return configuration
+            }())
         right.sendVersion()
         right.sendInit(guesses: true)
         right.sendShare()

@@ -46,7 +46,8 @@ struct NegotiationTests {
         }
         #expect(throws: SSHError(.noCommonAlgorithm(.macClientToServer))) {
             try Negotiation.choose(
-                client: offer(ciphers: ["aes128-ctr"], macs: ["hmac-sha1"]), server: offer(ciphers: ["aes128-ctr"], macs: ["hmac-sha2-256"]))
+                client: offer(ciphers: ["aes128-ctr"], macs: ["hmac-sha1"]), server: offer(ciphers: ["aes128-ctr"], macs: ["hmac-sha2-256"])
+            )
         }
     }
 

@@ -30,7 +30,8 @@ struct SSHEngineTests {
     @Test(arguments: Suite3.all)
     func `every method, cipher and MAC carries data both ways`(suite: Suite3) {
         let pair = EnginePair(
-            client: Self.configure(EnginePair.clientConfiguration(), suite), server: Self.configure(EnginePair.serverConfiguration(), suite))
+            client: Self.configure(EnginePair.clientConfiguration(), suite), server: Self.configure(EnginePair.serverConfiguration(), suite)
+        )
         pair.drive()
         #expect(pair.clientSide.error == nil)
         #expect(pair.serverSide.error == nil)

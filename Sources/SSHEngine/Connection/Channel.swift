@@ -3,6 +3,8 @@ internal import SSHWire
 /// One channel (RFC 4254 §5): what each side may still send, and what waits.
 struct Channel {
     enum Phase {
+        /// The number is nobody's.
+        case free
         /// We have asked for it.
         case opening
         /// The peer has asked for it and our side has not answered.
@@ -25,6 +27,14 @@ struct Channel {
     var owedReplies = 0
     /// Whether the caller has been told that the queue is full.
     var hasBeenFull = false
+
+    /// What stands where a number is to be used again, with the identifier that it will have.
+    static func free(_ id: ChannelID) -> Channel {
+        Channel(id: id, phase: .free, remoteNumber: 0, remotePacketMax: 0, window: ChannelWindow(local: 0, remote: 0))
+    }
+
+    /// What one packet to this channel may carry.
+    var room: Int { min(Int(window.remote), remotePacketMax) }
 
     /// Whether the caller may still send.
     var takesData: Bool {

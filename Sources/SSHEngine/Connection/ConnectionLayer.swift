@@ -28,29 +28,32 @@ struct ConnectionLayer: ~Copyable {
         } catch {
             throw SSHError(.malformedMessage(payload[0], error))
         }
-        let id = try open(header.recipientChannel, payload[0])
+        let index = try open(header.recipientChannel, payload[0])
         let count = header.data.count
-        guard count <= Int(limits.packetBytesMax) else { throw SSHError(.channelPacketTooLarge(channel: id.number)) }
+        guard count <= Int(limits.packetBytesMax) else { throw SSHError(.channelPacketTooLarge(channel: header.recipientChannel)) }
         do throws(ChannelClosing.Fault) {
-            try table[id]?.closing.receiveData()
+            try table.channels[index].closing.receiveData()
         } catch {
-            throw SSHError(.channelState(payload[0], channel: id.number))
+            throw SSHError(.channelState(payload[0], channel: header.recipientChannel))
         }
         do throws(ChannelWindow.Fault) {
-            try table[id]?.window.receive(count)
+            try table.channels[index].window.receive(count)
         } catch {
-            throw SSHError(.windowExceeded(channel: id.number))
+            throw SSHError(.windowExceeded(channel: header.recipientChannel))
         }
-        guard table[id]?.closing.maySend == true, count > 0 else { return nil }
-        return (id, header.extendedType, header.data)
+        guard table.channels[index].closing.maySend, count > 0 else { return nil }
+        return (table.channels[index].id, header.extendedType, header.data)
     }
 
     mutating func receive(_ message: ChannelOpenMessage, _ outbox: inout Outbox) -> EngineEvent? {
         let remote = ChannelWindow(local: limits.windowBytes, remote: message.initialWindowSize)
         let packetMax = min(Int(message.maximumPacketSize), Int(limits.packetBytesMax))
-        let id = packetMax == 0 ? nil : table.insert { id in
-            Channel(id: id, phase: .offered, remoteNumber: message.senderChannel, remotePacketMax: packetMax, window: remote)
-        }
+        let id =
+            packetMax == 0
+            ? nil
+            : table.insert { id in
+                Channel(id: id, phase: .offered, remoteNumber: message.senderChannel, remotePacketMax: packetMax, window: remote)
+            }
         guard let id else {
             outbox.send(
                 ChannelOpenFailureMessage(
@@ -64,83 +67,84 @@ struct ConnectionLayer: ~Copyable {
     /// - Returns: nil where our side has given the channel up meanwhile.
     mutating func receive(_ message: ChannelOpenConfirmationMessage, _ outbox: inout Outbox) throws(SSHError) -> EngineEvent? {
         let number = ChannelOpenConfirmationMessage.number.rawValue
-        let id = try opening(message.recipientChannel, number)
-        guard message.maximumPacketSize > 0 else { throw SSHError(.channelState(number, channel: id.number)) }
-        table[id]?.phase = .open
-        table[id]?.remoteNumber = message.senderChannel
-        table[id]?.remotePacketMax = min(Int(message.maximumPacketSize), Int(limits.packetBytesMax))
+        let index = try opening(message.recipientChannel, number)
+        guard message.maximumPacketSize > 0 else { throw SSHError(.channelState(number, channel: message.recipientChannel)) }
+        table.channels[index].phase = .open
+        table.channels[index].remoteNumber = message.senderChannel
+        table.channels[index].remotePacketMax = min(Int(message.maximumPacketSize), Int(limits.packetBytesMax))
         do throws(ChannelWindow.Fault) {
-            try table[id]?.window.adjust(message.initialWindowSize)
+            try table.channels[index].window.adjust(message.initialWindowSize)
         } catch {
-            throw SSHError(.windowOverflow(channel: id.number))
+            throw SSHError(.windowOverflow(channel: message.recipientChannel))
         }
-        guard table[id]?.closesAfterQueue == false else {
-            finish(id, &outbox)
+        guard !table.channels[index].closesAfterQueue else {
+            finish(index, &outbox)
             return nil
         }
-        return .channelOpened(id, payload: message.payload)
+        return .channelOpened(table.channels[index].id, payload: message.payload)
     }
 
     mutating func receive(_ message: ChannelOpenFailureMessage) throws(SSHError) -> EngineEvent {
-        let id = try opening(message.recipientChannel, ChannelOpenFailureMessage.number.rawValue)
-        table.remove(id)
+        let index = try opening(message.recipientChannel, ChannelOpenFailureMessage.number.rawValue)
+        let id = table.channels[index].id
+        table.remove(at: index)
         return .channelRefused(id, reason: message.reason, message: message.description.withoutControls)
     }
 
     mutating func receive(_ message: ChannelWindowAdjustMessage, _ outbox: inout Outbox) throws(SSHError) -> EngineEvent? {
-        let id = try open(message.recipientChannel, ChannelWindowAdjustMessage.number.rawValue)
+        let index = try open(message.recipientChannel, ChannelWindowAdjustMessage.number.rawValue)
         do throws(ChannelWindow.Fault) {
-            try table[id]?.window.adjust(message.bytesToAdd)
+            try table.channels[index].window.adjust(message.bytesToAdd)
         } catch {
-            throw SSHError(.windowOverflow(channel: id.number))
+            throw SSHError(.windowOverflow(channel: message.recipientChannel))
         }
-        return flush(id, &outbox)
+        return flush(index, &outbox)
     }
 
     mutating func receiveEOF(_ message: ChannelEOFMessage) throws(SSHError) -> EngineEvent? {
-        let id = try open(message.recipientChannel, ChannelEOFMessage.number.rawValue)
+        let index = try open(message.recipientChannel, ChannelEOFMessage.number.rawValue)
         do throws(ChannelClosing.Fault) {
-            try table[id]?.closing.receiveEOF()
+            try table.channels[index].closing.receiveEOF()
         } catch {
-            throw SSHError(.channelState(ChannelEOFMessage.number.rawValue, channel: id.number))
+            throw SSHError(.channelState(ChannelEOFMessage.number.rawValue, channel: message.recipientChannel))
         }
-        guard let channel = table[id], channel.closing.maySend else { return nil }
-        return .channelEOF(id)
+        return table.channels[index].closing.maySend ? .channelEOF(table.channels[index].id) : nil
     }
 
     mutating func receiveClose(_ message: ChannelCloseMessage, _ outbox: inout Outbox) throws(SSHError) -> EngineEvent {
-        let id = try open(message.recipientChannel, ChannelCloseMessage.number.rawValue)
-        guard let channel = table[id] else { preconditionFailure("an open channel is not in the table") }
-        var closing = channel.closing
+        let index = try open(message.recipientChannel, ChannelCloseMessage.number.rawValue)
         do throws(ChannelClosing.Fault) {
-            switch try closing.receiveClose() {
-            case .sendClose: outbox.send(ChannelCloseMessage(recipientChannel: channel.remoteNumber).payload())
+            switch try table.channels[index].closing.receiveClose() {
+            case .sendClose: outbox.send(ChannelCloseMessage(recipientChannel: table.channels[index].remoteNumber).payload())
             case .none: break
             }
         } catch {
-            throw SSHError(.channelState(ChannelCloseMessage.number.rawValue, channel: id.number))
+            throw SSHError(.channelState(ChannelCloseMessage.number.rawValue, channel: message.recipientChannel))
         }
-        table.remove(id)
+        let id = table.channels[index].id
+        table.remove(at: index)
         return .channelClosed(id)
     }
 
     mutating func receive(_ message: ChannelRequestMessage) throws(SSHError) -> EngineEvent? {
-        let id = try open(message.recipientChannel, ChannelRequestMessage.number.rawValue)
+        let index = try open(message.recipientChannel, ChannelRequestMessage.number.rawValue)
         // Nothing can be answered after our CLOSE.
-        guard let channel = table[id], channel.closing.maySend else { return nil }
+        guard table.channels[index].closing.maySend else { return nil }
         if message.wantReply {
-            table[id]?.owedReplies += 1
-            guard channel.owedReplies < limits.unansweredRequestsMax else { throw SSHError(.requestsUnanswered(channel.owedReplies + 1)) }
+            table.channels[index].owedReplies += 1
+            let owed = table.channels[index].owedReplies
+            guard owed <= limits.unansweredRequestsMax else { throw SSHError(.requestsUnanswered(owed)) }
         }
-        return .channelRequest(id, ChannelRequestOffer(type: message.type, payload: message.payload, wantsReply: message.wantReply))
+        let offer = ChannelRequestOffer(type: message.type, payload: message.payload, wantsReply: message.wantReply)
+        return .channelRequest(table.channels[index].id, offer)
     }
 
     mutating func receiveReply(channel number: UInt32, success: Bool) throws(SSHError) -> EngineEvent? {
         let message = success ? MessageNumber.channelSuccess : MessageNumber.channelFailure
-        let id = try open(number, message.rawValue)
-        guard let channel = table[id], channel.awaitedReplies > 0 else { throw SSHError(.replyNotAsked(message.rawValue)) }
-        table[id]?.awaitedReplies -= 1
-        return channel.closing.maySend ? .channelRequestReply(id, success: success) : nil
+        let index = try open(number, message.rawValue)
+        guard table.channels[index].awaitedReplies > 0 else { throw SSHError(.replyNotAsked(message.rawValue)) }
+        table.channels[index].awaitedReplies -= 1
+        return table.channels[index].closing.maySend ? .channelRequestReply(table.channels[index].id, success: success) : nil
     }
 
     mutating func receive(_ message: GlobalRequestMessage) throws(SSHError) -> EngineEvent {
@@ -160,20 +164,16 @@ struct ConnectionLayer: ~Copyable {
     }
 
     /// The channel of a message that only an open one may get.
-    private func open(_ number: UInt32, _ message: UInt8) throws(SSHError) -> ChannelID {
-        guard let id = table.id(number: number) else { throw SSHError(.channelUnknown(number)) }
-        switch table[id]?.phase {
-        case .open: return id
-        case .opening, .offered, nil: throw SSHError(.channelState(message, channel: number))
-        }
+    private func open(_ number: UInt32, _ message: UInt8) throws(SSHError) -> Int {
+        guard let index = table.index(number: number) else { throw SSHError(.channelUnknown(number)) }
+        guard table.channels[index].phase == .open else { throw SSHError(.channelState(message, channel: number)) }
+        return index
     }
 
-    private func opening(_ number: UInt32, _ message: UInt8) throws(SSHError) -> ChannelID {
-        guard let id = table.id(number: number) else { throw SSHError(.channelUnknown(number)) }
-        switch table[id]?.phase {
-        case .opening: return id
-        case .open, .offered, nil: throw SSHError(.channelState(message, channel: number))
-        }
+    private func opening(_ number: UInt32, _ message: UInt8) throws(SSHError) -> Int {
+        guard let index = table.index(number: number) else { throw SSHError(.channelUnknown(number)) }
+        guard table.channels[index].phase == .opening else { throw SSHError(.channelState(message, channel: number)) }
+        return index
     }
 
     // MARK: Commands
@@ -192,44 +192,39 @@ struct ConnectionLayer: ~Copyable {
     }
 
     mutating func acceptChannel(_ id: ChannelID, payload: [UInt8], window: UInt32?, _ outbox: inout Outbox) {
-        guard let channel = table[id] else { return }
-        precondition(channel.phase == .offered, "accepts a channel that is not offered")
+        guard let index = table.index(of: id) else { return }
+        precondition(table.channels[index].phase == .offered, "accepts a channel that is not offered")
         let size = window ?? limits.windowBytes
-        table[id]?.phase = .open
-        table[id]?.window = ChannelWindow(local: size, remote: channel.window.remote)
+        table.channels[index].phase = .open
+        table.channels[index].window = ChannelWindow(local: size, remote: table.channels[index].window.remote)
         outbox.send(
             ChannelOpenConfirmationMessage(
-                recipientChannel: channel.remoteNumber, senderChannel: id.number, initialWindowSize: size,
+                recipientChannel: table.channels[index].remoteNumber, senderChannel: id.number, initialWindowSize: size,
                 maximumPacketSize: limits.packetBytesMax, payload: payload
             ).payload())
     }
 
     mutating func refuseChannel(_ id: ChannelID, reason: ChannelOpenFailureReason, message: String, _ outbox: inout Outbox) {
-        guard let channel = table[id] else { return }
-        precondition(channel.phase == .offered, "refuses a channel that is not offered")
-        table.remove(id)
-        outbox.send(
-            ChannelOpenFailureMessage(recipientChannel: channel.remoteNumber, reason: reason, description: message).payload())
+        guard let index = table.index(of: id) else { return }
+        precondition(table.channels[index].phase == .offered, "refuses a channel that is not offered")
+        let remote = table.channels[index].remoteNumber
+        table.remove(at: index)
+        outbox.send(ChannelOpenFailureMessage(recipientChannel: remote, reason: reason, description: message).payload())
     }
 
     mutating func send(_ bytes: Span<UInt8>, extendedType: UInt32?, on id: ChannelID, _ outbox: inout Outbox) {
-        guard table[id]?.takesData == true, let queued = table[id]?.queue.count else { return }
+        guard let index = table.index(of: id), table.channels[index].takesData else { return }
         var sent = 0
-        if queued == 0, !outbox.isBlocked {
-            while sent < bytes.count, let room = room(id), room > 0, let remote = table[id]?.remoteNumber {
-                let part = min(bytes.count - sent, room)
-                Self.seal(bytes.extracting(sent..<sent + part), extendedType, remote, &outbox)
-                table[id]?.window.send(part)
+        if table.channels[index].queue.isEmpty, !outbox.isBlocked {
+            while sent < bytes.count {
+                let part = min(bytes.count - sent, table.channels[index].room)
+                if part == 0 { break }
+                Self.seal(bytes.extracting(sent..<sent + part), extendedType, table.channels[index].remoteNumber, &outbox)
+                table.channels[index].window.send(part)
                 sent += part
             }
         }
-        if sent < bytes.count { table[id]?.queue.append(bytes.extracting(sent..<bytes.count), extendedType: extendedType) }
-    }
-
-    /// What one packet to this channel may carry.
-    private func room(_ id: ChannelID) -> Int? {
-        guard let window = table[id]?.window.remote, let packetMax = table[id]?.remotePacketMax else { return nil }
-        return min(Int(window), packetMax)
+        if sent < bytes.count { table.channels[index].queue.append(bytes.extracting(sent..<bytes.count), extendedType: extendedType) }
     }
 
     private static func seal(_ bytes: Span<UInt8>, _ extendedType: UInt32?, _ remote: UInt32, _ outbox: inout Outbox) {
@@ -241,81 +236,86 @@ struct ConnectionLayer: ~Copyable {
     }
 
     mutating func isWritable(_ id: ChannelID) -> Bool {
-        guard let channel = table[id], channel.takesData else { return false }
-        guard channel.queue.count >= limits.queuedBytesHigh else { return true }
-        table[id]?.hasBeenFull = true
+        guard let index = table.index(of: id), table.channels[index].takesData else { return false }
+        guard table.channels[index].queue.count >= limits.queuedBytesHigh else { return true }
+        table.channels[index].hasBeenFull = true
         return false
     }
 
     /// Sends what window and keys allow of one channel's queue, then the EOF or CLOSE that waited behind it.
     ///
     /// - Returns: that there is room again, where the caller had been told that there is none.
-    mutating func flush(_ id: ChannelID, _ outbox: inout Outbox) -> EngineEvent? {
+    private mutating func flush(_ index: Int, _ outbox: inout Outbox) -> EngineEvent? {
         guard !outbox.isBlocked else { return nil }
-        while let room = room(id), room > 0, let remote = table[id]?.remoteNumber, let next = table[id]?.queue.first(max: room) {
-            Self.seal(next.bytes.span.extracting(next.range), next.extendedType, remote, &outbox)
-            table[id]?.window.send(next.range.count)
-            table[id]?.queue.removeFirst(next.range.count)
+        while table.channels[index].room > 0, let next = table.channels[index].queue.first(max: table.channels[index].room) {
+            Self.seal(next.bytes.span.extracting(next.range), next.extendedType, table.channels[index].remoteNumber, &outbox)
+            table.channels[index].window.send(next.range.count)
+            table.channels[index].queue.removeFirst(next.range.count)
         }
-        finish(id, &outbox)
-        guard table[id]?.hasBeenFull == true, table[id]?.takesData == true, (table[id]?.queue.count ?? 0) <= limits.queuedBytesLow else { return nil }
-        table[id]?.hasBeenFull = false
-        return .channelWritable(id)
+        finish(index, &outbox)
+        guard table.channels[index].hasBeenFull, table.channels[index].takesData,
+            table.channels[index].queue.count <= limits.queuedBytesLow
+        else { return nil }
+        table.channels[index].hasBeenFull = false
+        return .channelWritable(table.channels[index].id)
     }
 
     /// After a key exchange: every channel may send again.
     mutating func flushAll(_ outbox: inout Outbox, _ events: inout [EngineEvent]) {
-        for id in table.ids {
-            if let event = flush(id, &outbox) { events.append(event) }
+        for index in table.channels.indices where table.channels[index].phase == .open {
+            if let event = flush(index, &outbox) { events.append(event) }
         }
     }
 
-    private mutating func finish(_ id: ChannelID, _ outbox: inout Outbox) {
-        guard let channel = table[id], channel.phase == .open, channel.queue.isEmpty else { return }
-        if channel.sendsEOFAfterQueue, channel.closing.maySendData {
-            table[id]?.closing.sendEOF()
-            outbox.send(ChannelEOFMessage(recipientChannel: channel.remoteNumber).payload())
+    private mutating func finish(_ index: Int, _ outbox: inout Outbox) {
+        guard table.channels[index].phase == .open, table.channels[index].queue.isEmpty else { return }
+        if table.channels[index].sendsEOFAfterQueue, table.channels[index].closing.maySendData {
+            table.channels[index].closing.sendEOF()
+            outbox.send(ChannelEOFMessage(recipientChannel: table.channels[index].remoteNumber).payload())
         }
-        if channel.closesAfterQueue, channel.closing.maySend {
-            table[id]?.closing.sendClose()
-            outbox.send(ChannelCloseMessage(recipientChannel: channel.remoteNumber).payload())
+        if table.channels[index].closesAfterQueue, table.channels[index].closing.maySend {
+            table.channels[index].closing.sendClose()
+            outbox.send(ChannelCloseMessage(recipientChannel: table.channels[index].remoteNumber).payload())
         }
     }
 
     mutating func sendEOF(on id: ChannelID, _ outbox: inout Outbox) {
-        guard table[id]?.takesData == true else { return }
-        table[id]?.sendsEOFAfterQueue = true
-        finish(id, &outbox)
+        guard let index = table.index(of: id), table.channels[index].takesData else { return }
+        table.channels[index].sendsEOFAfterQueue = true
+        finish(index, &outbox)
     }
 
     mutating func closeChannel(_ id: ChannelID, _ outbox: inout Outbox) {
-        guard let channel = table[id], !channel.closesAfterQueue else { return }
-        precondition(channel.phase != .offered, "closes a channel that is to be accepted or refused")
-        table[id]?.closesAfterQueue = true
-        finish(id, &outbox)
+        guard let index = table.index(of: id), !table.channels[index].closesAfterQueue else { return }
+        precondition(table.channels[index].phase != .offered, "closes a channel that is to be accepted or refused")
+        table.channels[index].closesAfterQueue = true
+        finish(index, &outbox)
     }
 
     mutating func consumed(_ count: Int, on id: ChannelID, _ outbox: inout Outbox) {
-        guard table[id]?.closing.maySend == true, let grant = table[id]?.window.consume(count), let remote = table[id]?.remoteNumber else { return }
-        outbox.send(ChannelWindowAdjustMessage(recipientChannel: remote, bytesToAdd: grant).payload())
+        guard let index = table.index(of: id), table.channels[index].closing.maySend,
+            let grant = table.channels[index].window.consume(count)
+        else { return }
+        outbox.send(ChannelWindowAdjustMessage(recipientChannel: table.channels[index].remoteNumber, bytesToAdd: grant).payload())
     }
 
     mutating func sendRequest(_ type: String, payload: [UInt8], wantsReply: Bool, on id: ChannelID, _ outbox: inout Outbox) {
-        guard let channel = table[id], channel.closing.maySend else { return }
-        precondition(channel.phase == .open, "a request on a channel that is not open")
-        if wantsReply { table[id]?.awaitedReplies += 1 }
+        guard let index = table.index(of: id), table.channels[index].closing.maySend else { return }
+        precondition(table.channels[index].phase == .open, "a request on a channel that is not open")
+        if wantsReply { table.channels[index].awaitedReplies += 1 }
         outbox.send(
-            ChannelRequestMessage(recipientChannel: channel.remoteNumber, type: type, wantReply: wantsReply, payload: payload).payload())
+            ChannelRequestMessage(
+                recipientChannel: table.channels[index].remoteNumber, type: type, wantReply: wantsReply, payload: payload
+            ).payload())
     }
 
     mutating func replyToRequest(on id: ChannelID, success: Bool, _ outbox: inout Outbox) {
-        guard let channel = table[id], channel.closing.maySend else { return }
-        precondition(channel.owedReplies > 0, "answers a request that was not made")
-        table[id]?.owedReplies -= 1
+        guard let index = table.index(of: id), table.channels[index].closing.maySend else { return }
+        precondition(table.channels[index].owedReplies > 0, "answers a request that was not made")
+        table.channels[index].owedReplies -= 1
+        let remote = table.channels[index].remoteNumber
         outbox.send(
-            success
-                ? ChannelSuccessMessage(recipientChannel: channel.remoteNumber).payload()
-                : ChannelFailureMessage(recipientChannel: channel.remoteNumber).payload())
+            success ? ChannelSuccessMessage(recipientChannel: remote).payload() : ChannelFailureMessage(recipientChannel: remote).payload())
     }
 
     mutating func sendGlobalRequest(_ name: String, payload: [UInt8], wantsReply: Bool, _ outbox: inout Outbox) {

@@ -11,6 +11,8 @@ struct SendQueue {
     /// Small writes are joined up to this size, so that they leave in full packets.
     private static let segmentBytesMax = 64 << 10
 
+    private static let segmentsGoneMax = 64
+
     private var segments: [Segment] = []
     /// The segments before this one are gone.
     private var head = 0
@@ -46,8 +48,9 @@ struct SendQueue {
         segments[head].bytes = []
         head += 1
         offset = 0
-        if head == segments.count {
-            segments = []
+        // Of a queue that never runs empty, too, what is gone is given back.
+        if head == segments.count || head >= Self.segmentsGoneMax {
+            segments.removeFirst(head)
             head = 0
         }
     }

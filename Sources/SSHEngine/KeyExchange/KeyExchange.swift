@@ -154,7 +154,8 @@ struct KeyExchange: ~Copyable {
         switch state {
         case .idle:
             if role == .server, prefersOwnOrder {
-                ownCiphers = Negotiation.favourite(of: algorithms.cipher, among: theirs.encryptionServerToClient.filter(theirs.encryptionClientToServer.contains))
+                ownCiphers = Negotiation.favourite(
+                    of: algorithms.cipher, among: theirs.encryptionServerToClient.filter(theirs.encryptionClientToServer.contains))
             }
             ours = begin(randomness: randomness)
             sent.append(ours)
@@ -182,7 +183,8 @@ struct KeyExchange: ~Copyable {
         let client = role == .client ? ours : theirs
         let server = role == .client ? theirs : ours
         if isFirst {
-            isStrict = client.keyExchangeAlgorithms.contains(AlgorithmNames.strictClient)
+            isStrict =
+                client.keyExchangeAlgorithms.contains(AlgorithmNames.strictClient)
                 && server.keyExchangeAlgorithms.contains(AlgorithmNames.strictServer)
             peerTakesExtensionInfo = client.keyExchangeAlgorithms.contains(AlgorithmNames.extensionInfoClient)
             // Whatever came before it could have been put there by somebody in the middle (CVE-2023-48795).
@@ -297,7 +299,8 @@ struct KeyExchange: ~Copyable {
         return NewKeys(
             outbound: PacketProtection(
                 isClient ? chosen.clientToServer : chosen.serverToClient,
-                keys: derivation.keys(for: isClient ? chosen.clientToServer : chosen.serverToClient, clientToServer: isClient), isSealing: true),
+                keys: derivation.keys(for: isClient ? chosen.clientToServer : chosen.serverToClient, clientToServer: isClient),
+                isSealing: true),
             inbound: PacketProtection(
                 isClient ? chosen.serverToClient : chosen.clientToServer,
                 keys: derivation.keys(for: isClient ? chosen.serverToClient : chosen.clientToServer, clientToServer: !isClient),

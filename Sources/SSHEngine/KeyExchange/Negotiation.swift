@@ -26,7 +26,8 @@ struct NegotiatedAlgorithms: Equatable, Sendable {
 /// Chooses: for each list, the client's first name that the server has too.
 enum Negotiation {
     static func choose(client: KeyExchangeInitMessage, server: KeyExchangeInitMessage) throws(SSHError) -> NegotiatedAlgorithms {
-        let keyExchange = try first(client.keyExchangeAlgorithms.filter { KeyExchangeMethod(name: $0) != nil }, server.keyExchangeAlgorithms, .keyExchange)
+        let keyExchange = try first(
+            client.keyExchangeAlgorithms.filter { KeyExchangeMethod(name: $0) != nil }, server.keyExchangeAlgorithms, .keyExchange)
         guard let method = KeyExchangeMethod(name: keyExchange) else { throw SSHError(.noCommonAlgorithm(.keyExchange)) }
         let hostKeyName = try first(client.serverHostKeyAlgorithms, server.serverHostKeyAlgorithms, .hostKey)
         guard let hostKey = PublicKeyAlgorithm(name: hostKeyName) else { throw SSHError(.noCommonAlgorithm(.hostKey)) }
@@ -40,7 +41,8 @@ enum Negotiation {
         _ = try first(client.compressionServerToClient, server.compressionServerToClient, .compression)
 
         // A guess is right when both sides like the same method and the same host key algorithm best.
-        let sameFavourites = client.keyExchangeAlgorithms.first == server.keyExchangeAlgorithms.first
+        let sameFavourites =
+            client.keyExchangeAlgorithms.first == server.keyExchangeAlgorithms.first
             && client.serverHostKeyAlgorithms.first == server.serverHostKeyAlgorithms.first
         return NegotiatedAlgorithms(
             method: method, keyExchangeName: keyExchange, hostKey: hostKey, clientToServer: clientToServer, serverToClient: serverToClient,

@@ -83,7 +83,8 @@ enum PacketProtection {
             self = .chaChaPoly(ChaChaPoly(key: keys.key))
         case .aesCTR(_, let mac, let encryptThenMAC):
             self = .aesCTR(
-                AESCTR(key: keys.key, counter: keys.nonce), HMAC(mac, key: keys.mac), tagBytes: mac.byteCount, encryptThenMAC: encryptThenMAC)
+                AESCTR(key: keys.key, counter: keys.nonce), HMAC(mac, key: keys.mac), tagBytes: mac.byteCount,
+                encryptThenMAC: encryptThenMAC)
         }
     }
 

@@ -166,7 +166,8 @@ struct PacketReader: ~Copyable {
         return 5..<end - Int(padding)
     }
 
-    private static func check(_ mac: HMAC, _ packet: borrowing MutableSpan<UInt8>, _ end: Int, _ sequenceNumber: UInt32) throws(CryptoError) {
+    private static func check(_ mac: HMAC, _ packet: borrowing MutableSpan<UInt8>, _ end: Int, _ sequenceNumber: UInt32) throws(CryptoError)
+    {
         let bytes = packet.span
         guard mac.isValid(bytes.extracting(end..<bytes.count), for: bytes.extracting(0..<end), sequenceNumber: sequenceNumber) else {
             throw .authenticationFailed
