@@ -15,7 +15,8 @@ package final class AuthCache: Sendable {
     private struct State {
         var snapshot: ClusterSnapshot?
         var listeners: [@Sendable (ClusterSnapshot) -> Void] = []
-        var isConnected = false
+        /// nil before the first question was answered or failed.
+        var isConnected: Bool?
         var waiting: [CheckedContinuation<ClusterSnapshot?, Never>] = []
         var isStopped = false
         var task: Task<Void, Never>?
@@ -44,7 +45,7 @@ package final class AuthCache: Sendable {
     package var snapshot: ClusterSnapshot? { state.withLock { $0.snapshot } }
 
     /// Whether the auth server answered the last question.
-    package var isConnected: Bool { state.withLock { $0.isConnected } }
+    package var isConnected: Bool { state.withLock { $0.isConnected == true } }
 
     /// Calls `body` with every snapshot from now on, on the cache's loop, and first of all with the present one.
     package func onChange(_ body: @escaping @Sendable (ClusterSnapshot) -> Void) {
@@ -108,7 +109,7 @@ package final class AuthCache: Sendable {
         while !Task.isCancelled {
             do throws(TeleportError) {
                 let newer = try await client.snapshot(after: known, waitSeconds: known == 0 ? 0 : Self.waitSeconds)
-                if !setConnected(true) { logger.info("the auth server answers") }
+                if setConnected(true) != true { logger.info("the auth server answers") }
                 backoff.reset()
                 guard let newer else { continue }
                 known = newer.revision
@@ -116,7 +117,7 @@ package final class AuthCache: Sendable {
                 await save(newer, loop)
             } catch {
                 guard !Task.isCancelled else { return }
-                if setConnected(false) {
+                if setConnected(false) != false {
                     logger.warning("the auth server does not answer", metadata: ["error": "\(error.message)"])
                 }
                 do { try await loop.sleep(for: backoff.next(randomness)) } catch { return }
@@ -125,7 +126,7 @@ package final class AuthCache: Sendable {
     }
 
     /// - Returns: what it was before.
-    private func setConnected(_ connected: Bool) -> Bool {
+    private func setConnected(_ connected: Bool) -> Bool? {
         state.withLock { state in
             defer { state.isConnected = connected }
             return state.isConnected

@@ -64,7 +64,9 @@ package struct AuthClient: Sendable {
     package func describeSignup(token: String) async throws(TeleportError) -> SignupDescription {
         try await call(Endpoints.describeSignup, SignupToken(token: token))
     }
-    package func completeSignup(_ request: SignupRequest) async throws(TeleportError) { _ = try await call(Endpoints.completeSignup, request) }
+    package func completeSignup(_ request: SignupRequest) async throws(TeleportError) {
+        _ = try await call(Endpoints.completeSignup, request)
+    }
     package func exchangeTrust(_ request: TrustRequest) async throws(TeleportError) -> TrustResponse {
         try await call(Endpoints.exchangeTrust, request)
     }
@@ -73,11 +75,21 @@ package struct AuthClient: Sendable {
     // MARK: Administration
 
     package func status() async throws(TeleportError) -> StatusResponse { try await call(Endpoints.status, Empty()) }
-    package func inviteUser(_ request: InviteRequest) async throws(TeleportError) -> InviteResponse { try await call(Endpoints.inviteUser, request) }
-    package func createToken(_ request: TokenRequest) async throws(TeleportError) -> TokenResponse { try await call(Endpoints.createToken, request) }
-    package func signUser(_ request: SignUserRequest) async throws(TeleportError) -> UserCertificates { try await call(Endpoints.signUser, request) }
-    package func signHost(_ request: SignHostRequest) async throws(TeleportError) -> SignedCertificate { try await call(Endpoints.signHost, request) }
-    package func signSite(_ request: SignSiteRequest) async throws(TeleportError) -> SignedCertificate { try await call(Endpoints.signSite, request) }
+    package func inviteUser(_ request: InviteRequest) async throws(TeleportError) -> InviteResponse {
+        try await call(Endpoints.inviteUser, request)
+    }
+    package func createToken(_ request: TokenRequest) async throws(TeleportError) -> TokenResponse {
+        try await call(Endpoints.createToken, request)
+    }
+    package func signUser(_ request: SignUserRequest) async throws(TeleportError) -> UserCertificates {
+        try await call(Endpoints.signUser, request)
+    }
+    package func signHost(_ request: SignHostRequest) async throws(TeleportError) -> SignedCertificate {
+        try await call(Endpoints.signHost, request)
+    }
+    package func signSite(_ request: SignSiteRequest) async throws(TeleportError) -> SignedCertificate {
+        try await call(Endpoints.signSite, request)
+    }
     package func resources(_ kind: ResourceKind, name: String? = nil) async throws(TeleportError) -> [Resource] {
         try await call(Endpoints.getResources, ResourceQuery(kind: kind, name: name)).resources
     }

@@ -201,7 +201,8 @@ package struct UserCertificates: Codable, Equatable, Sendable {
     package var authorities: [CertificateAuthority]
 
     package init(
-        user: String, cluster: String, sshCertificate: String, tlsCertificate: String?, logins: [String], roles: [String], expires: UnixTime,
+        user: String, cluster: String, sshCertificate: String, tlsCertificate: String?, logins: [String], roles: [String],
+        expires: UnixTime,
         authorities: [CertificateAuthority]
     ) {
         self.user = user

@@ -7,7 +7,9 @@ package enum CertificatePin {
     ///
     /// - Throws: `AccessDenied` where none does; `BadParameter` for a pin that is none.
     package static func select(_ certificates: [String], pin: String) throws(TeleportError) -> [String] {
-        guard (1...16).contains(certificates.count) else { throw .connectionProblem("the server answered with \(certificates.count) authorities") }
+        guard (1...16).contains(certificates.count) else {
+            throw .connectionProblem("the server answered with \(certificates.count) authorities")
+        }
         if !pin.isEmpty {
             guard pin.hasPrefix("sha256:"), let digest = Hex.decode(pin.dropFirst(7)), digest.count == 32 else {
                 throw .badParameter("a CA pin is sha256: and 64 hexadecimal digits")

@@ -22,7 +22,8 @@ package struct HostIdentity: Codable, Equatable, Sendable {
     package var authorities: [CertificateAuthority]
 
     package init(
-        uuid: String, hostname: String, cluster: String, role: SystemRole, sshPrivateKey: String, sshCertificate: String, tlsPrivateKey: String,
+        uuid: String, hostname: String, cluster: String, role: SystemRole, sshPrivateKey: String, sshCertificate: String,
+        tlsPrivateKey: String,
         tlsCertificate: String, authorities: [CertificateAuthority]
     ) {
         self.uuid = uuid

@@ -10,13 +10,17 @@ package enum LocalAuthorities {
     /// - Parameter dataDirectory: `DATA_DIR`.
     package static func save(_ secrets: [AuthoritySecrets], dataDirectory: String) throws(TeleportError) {
         let bytes: [UInt8]
-        do { bytes = try JSONText.encodeBytes(secrets) } catch { throw .badParameter("the authorities cannot be written as JSON", cause: error) }
+        do { bytes = try JSONText.encodeBytes(secrets) } catch {
+            throw .badParameter("the authorities cannot be written as JSON", cause: error)
+        }
         try FileIO.write(bytes, to: path(dataDirectory), mode: 0o600)
     }
 
     package static func load(dataDirectory: String) throws(TeleportError) -> [AuthoritySecrets] {
         let path = path(dataDirectory)
-        guard try FileIO.status(path) != nil else { throw .notFound("\(path) is not there: private keys are on the auth server's host alone") }
+        guard try FileIO.status(path) != nil else {
+            throw .notFound("\(path) is not there: private keys are on the auth server's host alone")
+        }
         let bytes = try FileIO.read(path, max: fileBytesMax)
         do { return try JSONText.decode([AuthoritySecrets].self, from: bytes) } catch {
             throw .badParameter("\(path) cannot be read", cause: error)

@@ -105,7 +105,7 @@ package actor AuthServer {
         do throws(TeleportError) {
             _ = try await store.store.commit(writes)
             logger.info("made the authorities of a new cluster", metadata: ["cluster": "\(settings.clusterName)"])
-        } catch where error.kind == .alreadyExists {
+        } catch  where error.kind == .alreadyExists {
             // Another auth server of the cluster was faster: its authorities are ours.
             logger.info("another auth server made the authorities", metadata: ["cluster": "\(settings.clusterName)"])
         }

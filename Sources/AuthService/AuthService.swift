@@ -61,11 +61,18 @@ package final class AuthService: Sendable {
             addresses: options.listenAddresses, clock: clock, on: eventLoop, logger: logger)
         logger.info("auth server listens", metadata: ["addresses": "\(endpoint.addresses.map(\.description).joined(separator: " "))"])
         let announcing = eventLoop.spawn { loop in
+            var identity = identity
             while !Task.isCancelled {
                 do throws(TeleportError) {
                     try await server.announce(uuid: options.uuid, hostname: options.hostname)
+                    if try identity.renewalTime() <= clock.wallTime() {
+                        identity = try await server.localIdentity(
+                            role: .auth, uuid: options.uuid, hostname: options.hostname, publicAddresses: options.publicAddresses,
+                            existing: identity)
+                        try endpoint.setIdentity(identity, on: loop)
+                    }
                 } catch {
-                    logger.warning("this auth server cannot announce itself", metadata: ["error": "\(error.message)"])
+                    logger.warning("this auth server cannot announce or renew itself", metadata: ["error": "\(error.message)"])
                 }
                 do { try await loop.sleep(for: AuthServer.presenceTTL / 3) } catch { return }
             }

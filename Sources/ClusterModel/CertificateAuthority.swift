@@ -26,7 +26,9 @@ package struct CertificateAuthority: ResourceBody {
 
     package var name: String { "\(type.rawValue)/\(cluster)" }
 
-    package init(type: AuthorityKind, cluster: String, publicKeys: [String] = [], tlsCertificates: [String] = [], roleMap: RoleMap = RoleMap([])) {
+    package init(
+        type: AuthorityKind, cluster: String, publicKeys: [String] = [], tlsCertificates: [String] = [], roleMap: RoleMap = RoleMap([])
+    ) {
         self.type = type
         self.cluster = cluster
         self.publicKeys = publicKeys
@@ -79,7 +81,9 @@ package struct CertificateAuthority: ResourceBody {
         guard roleMap.mappings.isEmpty || type == .user else { throw .badParameter("only a user authority has a role_map") }
         for line in publicKeys {
             let key: PublicKey
-            do { key = try PublicKey(text: line) } catch { throw .badParameter("authority \(name) has a key that cannot be read", cause: error) }
+            do { key = try PublicKey(text: line) } catch {
+                throw .badParameter("authority \(name) has a key that cannot be read", cause: error)
+            }
             guard Self.keyTypes.contains(key.type) else { throw .badParameter("authority \(name) has a key of type \(key.type.rawValue)") }
         }
     }

@@ -82,8 +82,12 @@ package final class ClusterSnapshot: Sendable {
         let ownAuthorities = state.authorities.filter { $0.cluster == own }
         let users = ownAuthorities.filter { $0.type == .user } + foreign.filter { $0.type == .user && roots.contains($0.cluster) }
         let hosts = (ownAuthorities + foreign).filter { $0.type == .host }
-        userAuthorities = users.flatMap { authority in authority.keys.map { TrustedAuthority(key: $0, use: .user, cluster: authority.cluster) } }
-        hostAuthorities = hosts.flatMap { authority in authority.keys.map { TrustedAuthority(key: $0, use: .host, cluster: authority.cluster) } }
+        userAuthorities = users.flatMap { authority in
+            authority.keys.map { TrustedAuthority(key: $0, use: .user, cluster: authority.cluster) }
+        }
+        hostAuthorities = hosts.flatMap { authority in
+            authority.keys.map { TrustedAuthority(key: $0, use: .host, cluster: authority.cluster) }
+        }
         roleMaps = Dictionary(users.map { ($0.cluster, $0.roleMap) }, uniquingKeysWith: { first, _ in first })
         tlsAuthorities = ownAuthorities.filter { $0.type == .tls }.flatMap(\.tlsCertificates)
 
@@ -112,7 +116,9 @@ package final class ClusterSnapshot: Sendable {
     /// - Throws: where its roles are worth nothing here, or it names another cluster.
     package func identity(of certificate: Certificate, signedBy cluster: String) throws(TeleportError) -> AccessIdentity {
         guard certificate.kind == .user else { throw .accessDenied("a host certificate is nobody's") }
-        if certificate.extensions.contains(CertificateExtension.authority), certificate.extensions[CertificateExtension.authority] != cluster {
+        if certificate.extensions.contains(CertificateExtension.authority),
+            certificate.extensions[CertificateExtension.authority] != cluster
+        {
             throw .accessDenied("the certificate names a cluster other than its authority's, \(cluster)")
         }
         try Names.checkUser(certificate.keyID)
@@ -175,7 +181,8 @@ package final class ClusterSnapshot: Sendable {
         }
         guard fitting.count == 1 else {
             let uuids = fitting.map(\.uuid).sorted().joined(separator: " and ")
-            throw .badParameter("\(fitting.count) nodes of cluster \(clusterName) bear the name \(Names.quoted(host)): use a UUID: \(uuids)")
+            throw .badParameter(
+                "\(fitting.count) nodes of cluster \(clusterName) bear the name \(Names.quoted(host)): use a UUID: \(uuids)")
         }
         return node
     }

@@ -37,7 +37,9 @@ package struct TLSIdentity: Hashable, Sendable {
     /// What the subject says; whether it is to be believed is decided by the chain, before.
     package init(subjectOf certificate: X509Certificate) throws(TeleportError) {
         let units = certificate.organizationalUnits
-        guard units.count == 2, let bearer = Bearer(rawValue: units[1]) else { throw .accessDenied("the certificate's subject is not one of ours") }
+        guard units.count == 2, let bearer = Bearer(rawValue: units[1]) else {
+            throw .accessDenied("the certificate's subject is not one of ours")
+        }
         try Names.checkCluster(units[0])
         try Names.checkUser(certificate.commonName)
         self.init(bearer: bearer, name: certificate.commonName, roles: certificate.organizations, cluster: units[0])

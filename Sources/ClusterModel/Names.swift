@@ -27,7 +27,7 @@ package enum Names {
 
     /// The name of a role.
     package static func checkRole(_ name: String) throws(TeleportError) {
-        try check(name, what: "role name", max: 64, allowed: loginCharacters)
+        try check(name, what: "role name", max: 64, allowed: roleCharacters)
     }
 
     /// A UUID (RFC 9562 §4) in lower case.
@@ -56,6 +56,7 @@ package enum Names {
     }
 
     private static let userCharacters = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@+".utf8)
+    private static let roleCharacters = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-".utf8)
     private static let loginCharacters = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-$".utf8)
 
     private static func check(_ name: String, what: String, max: Int, allowed: Set<UInt8>) throws(TeleportError) {

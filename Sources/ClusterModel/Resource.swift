@@ -15,7 +15,9 @@ package enum ResourceKind: String, CaseIterable, Codable, Sendable {
     /// The kind of that name; `ca`, `users`, `nodes` and the like are what people type.
     package init?(typed name: String) {
         let singular = name.hasSuffix("ies") ? String(name.dropLast(3)) + "y" : name.hasSuffix("s") ? String(name.dropLast()) : name
-        guard let kind = Self(rawValue: name) ?? Self(rawValue: singular) ?? (singular == "ca" ? .certificateAuthority : nil) else { return nil }
+        guard let kind = Self(rawValue: name) ?? Self(rawValue: singular) ?? (singular == "ca" ? .certificateAuthority : nil) else {
+            return nil
+        }
         self = kind
     }
 }

@@ -83,7 +83,8 @@ package struct TrustedCluster: ResourceBody {
     package var caPin: String
 
     package init(
-        name: String, enabled: Bool = true, token: String = "", webProxyAddr: String, tunnelAddr: String = "", roleMap: RoleMap, caPin: String = ""
+        name: String, enabled: Bool = true, token: String = "", webProxyAddr: String, tunnelAddr: String = "", roleMap: RoleMap,
+        caPin: String = ""
     ) {
         self.name = name
         self.enabled = enabled

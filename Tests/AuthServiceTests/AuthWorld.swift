@@ -92,7 +92,9 @@ final class AuthWorld: Sendable {
     func newTLSKey() -> String { Base64.encode(ECDSA.PrivateKey.generate(.nistp256, randomness: randomness).publicKey.der) }
 
     /// A user who has signed up, with the secret of the device.
-    func signUp(_ name: String, logins: [String] = ["root"], roles: [String] = ["access"], password: String = "correct horse") async throws -> [UInt8] {
+    func signUp(_ name: String, logins: [String] = ["root"], roles: [String] = ["access"], password: String = "correct horse") async throws
+        -> [UInt8]
+    {
         let invited = try await admin.inviteUser(
             InviteRequest(user: User(name: name, roles: roles, logins: logins), ttlSeconds: 3600))
         _ = try await proxy.describeSignup(token: invited.token)

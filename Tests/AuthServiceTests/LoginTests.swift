@@ -70,7 +70,9 @@ struct LoginTests {
         let world = try await AuthWorld()
         let secret = try await world.signUp("alice")
         world.clock.advance(.seconds(600))
-        #expect(await refusal { _ = try await world.proxy.login(world.loginRequest("alice", code: world.code(secret, steps: steps))) } == .accessDenied)
+        #expect(
+            await refusal { _ = try await world.proxy.login(world.loginRequest("alice", code: world.code(secret, steps: steps))) }
+                == .accessDenied)
         _ = try await world.proxy.login(world.loginRequest("alice", code: world.code(secret, steps: steps / 2)))
         await world.stop()
     }
@@ -99,7 +101,9 @@ struct LoginTests {
         world.clock.advance(.seconds(60))
         for ttl in [0, -5, Int64.min] {
             world.clock.advance(.seconds(60))
-            #expect(await refusal { _ = try await world.proxy.login(world.loginRequest("alice", code: world.code(secret), ttl: ttl)) } == .badParameter)
+            #expect(
+                await refusal { _ = try await world.proxy.login(world.loginRequest("alice", code: world.code(secret), ttl: ttl)) }
+                    == .badParameter)
         }
         await world.stop()
     }
@@ -208,7 +212,9 @@ struct SignupTests {
         let world = try await AuthWorld()
         let invited = try await invite(world)
         let code = world.code(try await secret(world))
-        #expect(await refusal { try await world.proxy.completeSignup(SignupRequest(token: invited.token, password: password, code: code)) } == .badParameter)
+        #expect(
+            await refusal { try await world.proxy.completeSignup(SignupRequest(token: invited.token, password: password, code: code)) }
+                == .badParameter)
         await world.stop()
     }
 

@@ -29,10 +29,11 @@ struct ResourceTests {
             SignUserRequest(user: "robot", logins: ["root", "git"], ttlSeconds: 3600, publicKey: world.newKey()))
         #expect(try Certificate(text: given.sshCertificate).validPrincipals == ["root", "git"])
         #expect(given.roles == ["access"])
-        #expect(await refusal {
-            _ = try await world.admin.signUser(
-                SignUserRequest(user: "robot", logins: ["root\nadmin"], ttlSeconds: 3600, publicKey: world.newKey()))
-        } == .badParameter)
+        #expect(
+            await refusal {
+                _ = try await world.admin.signUser(
+                    SignUserRequest(user: "robot", logins: ["root\nadmin"], ttlSeconds: 3600, publicKey: world.newKey()))
+            } == .badParameter)
         await world.stop()
     }
 
@@ -43,7 +44,9 @@ struct ResourceTests {
         #expect(certificate.validPrincipals.isEmpty)
         #expect(certificate.criticalOptions[CriticalOption.site] == "branch")
         #expect(!certificate.extensions.contains(CertificateExtension.roles))
-        #expect(await refusal { _ = try await world.admin.signSite(SignSiteRequest(site: "hub", publicKey: world.newKey(), ttlSeconds: 0)) } == .badParameter)
+        #expect(
+            await refusal { _ = try await world.admin.signSite(SignSiteRequest(site: "hub", publicKey: world.newKey(), ttlSeconds: 0)) }
+                == .badParameter)
         await world.stop()
     }
 
@@ -91,13 +94,15 @@ struct ResourceTests {
     func `a body that is no request is refused in words`(body: String) async throws {
         let world = try await AuthWorld()
         let caller = Caller(identity: TLSIdentity(bearer: .host, name: "x", roles: ["Admin"], cluster: "hub"), peer: "192.0.2.1")
-        #expect(await refusal {
-            _ = try await world.dispatcher.call("/v1/resources/put", body: Array(body.utf8), caller: caller)
-        } == .badParameter)
+        #expect(
+            await refusal {
+                _ = try await world.dispatcher.call("/v1/resources/put", body: Array(body.utf8), caller: caller)
+            } == .badParameter)
         #expect(await refusal { _ = try await world.dispatcher.call("/v1/../status", body: [], caller: caller) } == .notFound)
-        #expect(await refusal {
-            _ = try await world.dispatcher.call("/v1/status", body: [UInt8](repeating: 32, count: 70_000), caller: caller)
-        } == .limitExceeded)
+        #expect(
+            await refusal {
+                _ = try await world.dispatcher.call("/v1/status", body: [UInt8](repeating: 32, count: 70_000), caller: caller)
+            } == .limitExceeded)
         await world.stop()
     }
 }

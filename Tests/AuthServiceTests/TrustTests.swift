@@ -24,7 +24,8 @@ struct TrustTests {
     private func trusted(_ token: String, name: String = "hub", enabled: Bool = true) -> Resource {
         .trustedCluster(
             TrustedCluster(
-                name: name, enabled: enabled, token: token, webProxyAddr: "hub.test:3080", tunnelAddr: "hub.test:3024", roleMap: Self.roleMap))
+                name: name, enabled: enabled, token: token, webProxyAddr: "hub.test:3080", tunnelAddr: "hub.test:3024",
+                roleMap: Self.roleMap))
     }
 
     private func hostAuthority(_ world: AuthWorld) async throws -> CertificateAuthority {
@@ -53,7 +54,8 @@ struct TrustTests {
         _ = await leaf.state { $0.trustedClusters.count == 1 }
         _ = await root.state { $0.remoteClusters.count == 1 }
         try await leaf.admin.delete(.trustedCluster, name: "hub")
-        let atLeaf = ClusterSnapshot(await leaf.state { $0.trustedClusters.isEmpty && $0.authorities.count == 3 && $0.reverseTunnels.isEmpty })
+        let atLeaf = ClusterSnapshot(
+            await leaf.state { $0.trustedClusters.isEmpty && $0.authorities.count == 3 && $0.reverseTunnels.isEmpty })
         #expect(atLeaf.userAuthorities.map(\.cluster) == ["east"])
         #expect(atLeaf.reverseTunnels.isEmpty)
         try await root.admin.delete(.remoteCluster, name: "east")

@@ -32,7 +32,8 @@ package final class AuthDispatcher: Sendable {
         route(Endpoints.tlsAuthority) { server, _, _ in
             TLSAuthorityResponse(cluster: server.settings.clusterName, certificates: [server.tlsAuthority])
         }
-        route(Endpoints.register) { server, request, caller async throws(TeleportError) in try await server.register(request, from: caller) }
+        route(Endpoints.register) { server, request, caller async throws(TeleportError) in try await server.register(request, from: caller)
+        }
         route(Endpoints.renewHost) { server, request, caller async throws(TeleportError) in try await server.renew(request, from: caller) }
         route(Endpoints.snapshot) { server, request, caller in
             let wait = Duration.seconds(min(max(0, request.waitSeconds), Self.waitSecondsMax))
@@ -97,7 +98,9 @@ package final class AuthDispatcher: Sendable {
     }
 
     private static func decode<Request: Decodable>(_ type: Request.Type, _ body: [UInt8]) throws(TeleportError) -> Request {
-        guard body.count <= Endpoints.requestBytesMax else { throw .limitExceeded("the request is longer than \(Endpoints.requestBytesMax) bytes") }
+        guard body.count <= Endpoints.requestBytesMax else {
+            throw .limitExceeded("the request is longer than \(Endpoints.requestBytesMax) bytes")
+        }
         do { return try JSONText.decode(type, from: body) } catch {
             throw (error as? TeleportError) ?? .badParameter("the request cannot be read", cause: error)
         }

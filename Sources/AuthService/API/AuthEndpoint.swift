@@ -26,8 +26,7 @@ final class AuthEndpoint: Sendable {
             throw TeleportError(.systemError, "the TLS authority cannot be read", cause: error)
         }
         var configuration = HTTPServerConfiguration(
-            identity: HTTPServerIdentity(
-                certificates: identity.tlsCertificate, privateKey: SecretBytes(Array(identity.tlsPrivateKey.utf8))),
+            identity: serverIdentity(identity),
             clientCertificates: .optional(authorities: [authority]))
         configuration.limits.connectionsMax = connectionsMax
         configuration.limits.connectionsPerAddressMax = connectionsPerAddressMax
@@ -61,6 +60,15 @@ final class AuthEndpoint: Sendable {
         self.eventLoop = eventLoop
         self.server = server
         self.addresses = addresses
+    }
+
+    /// New connections are shown this identity's certificate.
+    func setIdentity(_ identity: HostIdentity, on loop: isolated EventLoop) throws(TeleportError) {
+        try server.value(on: loop)?.setIdentity(Self.serverIdentity(identity))
+    }
+
+    private static func serverIdentity(_ identity: HostIdentity) -> HTTPServerIdentity {
+        HTTPServerIdentity(certificates: identity.tlsCertificate, privateKey: SecretBytes(Array(identity.tlsPrivateKey.utf8)))
     }
 
     /// Ends when nothing of the server is left on the loop.

@@ -44,7 +44,8 @@ struct AuthorityKeys: Sendable {
                 (
                     CertificateAuthority(type: type, cluster: cluster, publicKeys: [key.publicKey.text()]),
                     AuthoritySecrets(
-                        type: type, cluster: cluster, privateKeys: [PrivateKeyFile(key: key, comment: comment).text(randomness: randomness)])
+                        type: type, cluster: cluster, privateKeys: [PrivateKeyFile(key: key, comment: comment).text(randomness: randomness)]
+                    )
                 ))
         }
         let key = ECDSA.PrivateKey.generate(.nistp256, randomness: randomness)

@@ -16,7 +16,9 @@ extension AuthServer {
             user = known.value
             if !request.logins.isEmpty { user.logins = request.logins }
         } else {
-            guard !request.logins.isEmpty else { throw .notFound("user \(Names.quoted(request.user)) is not found; name the logins to sign for one who is not a user") }
+            guard !request.logins.isEmpty else {
+                throw .notFound("user \(Names.quoted(request.user)) is not found; name the logins to sign for one who is not a user")
+            }
             user = User(name: request.user, roles: [Role.accessName], logins: request.logins)
         }
         try user.check()
@@ -28,7 +30,9 @@ extension AuthServer {
 
     /// A certificate for an ordinary `sshd`.
     func signHost(_ request: SignHostRequest) throws(TeleportError) -> SignedCertificate {
-        guard let name = request.names.first, request.names.count <= 32 else { throw .badParameter("a host certificate needs 1 to 32 names") }
+        guard let name = request.names.first, request.names.count <= 32 else {
+            throw .badParameter("a host certificate needs 1 to 32 names")
+        }
         for name in request.names where IPAddress(name) == nil { try Names.checkNode(name) }
         let ttl = Duration.seconds(request.ttlSeconds)
         guard ttl > .zero else { throw .badParameter("the lifetime of a certificate must be longer than 0") }

@@ -9,7 +9,8 @@ internal import SSHWire
 extension AuthServer {
     private static let publicAddressesMax = 32
     private static let tokenTTLMax = Duration.seconds(30 * 24 * 3600)
-    private static let invalidToken = TeleportError.accessDenied("the token is not valid: it is unknown, has expired, was used, or is for another role")
+    private static let invalidToken = TeleportError.accessDenied(
+        "the token is not valid: it is unknown, has expired, was used, or is for another role")
 
     /// What stands for a secret in the store: looked up whole, so the time of a look-up says nothing of how much of a guess was right.
     static func digest(_ secret: String) -> String { Hex.encode(Digest.sha256(Array(secret.utf8))) }
@@ -18,7 +19,9 @@ extension AuthServer {
     static let tokenNameLength = 12
 
     func createToken(_ request: TokenRequest) async throws(TeleportError) -> TokenResponse {
-        guard !request.roles.isEmpty, Set(request.roles).count == request.roles.count else { throw .badParameter("name each role of the token once") }
+        guard !request.roles.isEmpty, Set(request.roles).count == request.roles.count else {
+            throw .badParameter("name each role of the token once")
+        }
         let ttl = Duration.seconds(request.ttlSeconds)
         guard ttl > .zero, ttl <= Self.tokenTTLMax else { throw .badParameter("a token lives longer than 0 and at most 30 days") }
         let value = request.value ?? Hex.encode(randomness.bytes(16))
@@ -29,6 +32,15 @@ extension AuthServer {
         try await store.tokens.create(digest, token, ttl: ttl)
         logger.info("made a token", metadata: ["token": "\(token.name)", "roles": "\(request.roles.map(\.rawValue))"])
         return TokenResponse(token: value, expires: token.expires, caPin: caPin)
+    }
+
+    /// A token that the configuration lists. It lives for as long as a token may; whoever runs this server offers it again in time.
+    package func offerToken(_ value: String, roles: [JoinRole]) async throws(TeleportError) {
+        try ProvisionToken.checkValue(value)
+        let digest = Self.digest(value)
+        let token = ProvisionToken(
+            name: String(digest.prefix(Self.tokenNameLength)), roles: roles, expires: now + Self.tokenTTLMax, singleUse: false)
+        try await store.tokens.put(digest, token, ttl: Self.tokenTTLMax)
     }
 
     /// The token of this value, if it admits `role` now; what fails is counted against `source`.
@@ -55,7 +67,7 @@ extension AuthServer {
         if stored.value.singleUse { writes.append(try store.tokens.deleting(stored.name, expected: stored.revision)) }
         do throws(TeleportError) {
             if !writes.isEmpty { _ = try await store.store.commit(writes) }
-        } catch where error.kind == .compareFailed || error.kind == .notFound {
+        } catch  where error.kind == .compareFailed || error.kind == .notFound {
             throw Self.invalidToken
         }
         logger.info("a host joined", metadata: ["uuid": "\(host.uuid)", "hostname": "\(host.hostname)", "role": "\(role.rawValue)"])
@@ -64,7 +76,8 @@ extension AuthServer {
 
     /// New certificates for the host that asks: its UUID and role are those of its certificate.
     func renew(_ request: RenewRequest, from caller: Caller) async throws(TeleportError) -> HostCertificates {
-        guard let identity = caller.identity, identity.bearer == .host, let role = identity.roles.first.flatMap(SystemRole.init(rawValue:)) else {
+        guard let identity = caller.identity, identity.bearer == .host, let role = identity.roles.first.flatMap(SystemRole.init(rawValue:))
+        else {
             throw .accessDenied("only a host renews its certificates")
         }
         let host = try await hostRecord(
@@ -151,13 +164,16 @@ extension AuthServer {
         var dnsNames: [String] = []
         var addresses: [String] = []
         if serves {
-            dnsNames = [role == .auth ? TLSIdentity.authServerName(cluster: clusterName) : TLSIdentity.proxyServerName(cluster: clusterName)]
+            dnsNames = [
+                role == .auth ? TLSIdentity.authServerName(cluster: clusterName) : TLSIdentity.proxyServerName(cluster: clusterName)
+            ]
             for name in [host.hostname, "localhost"] + host.publicAddresses {
                 if IPAddress(name) == nil { dnsNames.append(name) } else { addresses.append(name) }
             }
         }
         let template = identity.template(
-            dnsNames: dnsNames, ipAddresses: addresses, notAfter: request.validBefore, uses: serves ? [.client, .server] : [.client], now: now)
+            dnsNames: dnsNames, ipAddresses: addresses, notAfter: request.validBefore, uses: serves ? [.client, .server] : [.client],
+            now: now)
         return HostCertificates(
             cluster: clusterName, sshCertificate: try keys.sign(request), tlsCertificate: try keys.issue(template, publicKey: tlsPublicKey),
             authorities: ownAuthorities)

@@ -19,7 +19,8 @@ extension AuthServer {
         try await checkHost(uuid: proxy.uuid, hostname: proxy.hostname, caller)
         let record = ProxyRecord(
             uuid: proxy.uuid, hostname: proxy.hostname, sshAddr: try Self.reachable(proxy.sshAddr, peer: caller.peer),
-            tunnelAddr: try Self.reachable(proxy.tunnelAddr, peer: caller.peer), webAddr: try Self.reachable(proxy.webAddr, peer: caller.peer),
+            tunnelAddr: try Self.reachable(proxy.tunnelAddr, peer: caller.peer),
+            webAddr: try Self.reachable(proxy.webAddr, peer: caller.peer),
             expires: now + Self.presenceTTL)
         try await store.proxies.put(proxy.uuid, record, ttl: Self.presenceTTL)
     }

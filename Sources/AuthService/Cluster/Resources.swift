@@ -15,7 +15,8 @@ extension AuthServer {
         case .trustedCluster: all = state.trustedClusters.map { .trustedCluster($0.withoutToken) }
         case .remoteCluster:
             all = state.remoteClusters.map { cluster in
-                .remoteCluster(RemoteCluster(name: cluster.name, connected: cluster.connected, lastHeartbeat: lastTunnelReport(of: cluster.name)))
+                .remoteCluster(
+                    RemoteCluster(name: cluster.name, connected: cluster.connected, lastHeartbeat: lastTunnelReport(of: cluster.name)))
             }
         case .reverseTunnel: all = state.reverseTunnels.map { .reverseTunnel($0) }
         case .node: all = try await store.nodes.list().map { .node($0.value) }
@@ -109,7 +110,9 @@ extension AuthServer {
             // By its value, or by the name under which it is listed.
             let digest = Self.digest(name.name)
             let listed = try await store.tokens.list().map(\.name)
-            guard let found = listed.first(where: { $0 == digest || name.name.utf8.count >= Self.tokenNameLength && $0.hasPrefix(name.name) }) else {
+            guard
+                let found = listed.first(where: { $0 == digest || name.name.utf8.count >= Self.tokenNameLength && $0.hasPrefix(name.name) })
+            else {
                 throw .notFound("this token is not found")
             }
             try await store.tokens.delete(found)
@@ -118,7 +121,9 @@ extension AuthServer {
         case .reverseTunnel: try await store.reverseTunnels.delete(name.name)
         case .node:
             let found = try await resources(ResourceQuery(kind: .node, name: name.name))
-            guard found.count == 1, let node = found.first else { throw .badParameter("more than one node is called \(name.name): use a UUID") }
+            guard found.count == 1, let node = found.first else {
+                throw .badParameter("more than one node is called \(name.name): use a UUID")
+            }
             try await store.nodes.delete(node.name)
         case .proxy: try await store.proxies.delete(name.name)
         case .certificateAuthority:

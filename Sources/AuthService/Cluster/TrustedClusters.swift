@@ -28,7 +28,8 @@ extension AuthServer {
             writes.append(try store.authorities.putting(userName, authority))
             if !cluster.tunnelAddr.isEmpty {
                 writes.append(
-                    try store.reverseTunnels.putting(cluster.name, ReverseTunnelRecord(cluster: cluster.name, dialAddrs: [cluster.tunnelAddr])))
+                    try store.reverseTunnels.putting(
+                        cluster.name, ReverseTunnelRecord(cluster: cluster.name, dialAddrs: [cluster.tunnelAddr])))
             }
         } else {
             writes += try await exchangeWithRoot(cluster)
@@ -44,7 +45,8 @@ extension AuthServer {
             throw TeleportError(.systemError, "this cluster has no host authority")
         }
         if cluster.caPin.isEmpty {
-            logger.warning("the root's proxy is not verified: the trusted cluster names no ca_pin", metadata: ["cluster": "\(cluster.name)"])
+            logger.warning(
+                "the root's proxy is not verified: the trusted cluster names no ca_pin", metadata: ["cluster": "\(cluster.name)"])
         }
         let request = TrustRequest(token: cluster.token, cluster: clusterName, hostAuthority: own)
         let answer = try await trustTransport.exchange(request, proxy: proxy, pin: cluster.caPin)
@@ -112,11 +114,12 @@ extension AuthServer {
         }
         do throws(TeleportError) {
             _ = try await store.store.commit(writes)
-        } catch where error.kind == .compareFailed || error.kind == .notFound {
+        } catch  where error.kind == .compareFailed || error.kind == .notFound {
             throw .accessDenied("the token was used in the meantime")
         }
         logger.info("a leaf cluster joined", metadata: ["cluster": "\(request.cluster)"])
-        guard let user = ownAuthorities.first(where: { $0.type == .user }), let own = ownAuthorities.first(where: { $0.type == .host }) else {
+        guard let user = ownAuthorities.first(where: { $0.type == .user }), let own = ownAuthorities.first(where: { $0.type == .host })
+        else {
             throw TeleportError(.systemError, "this cluster has no authorities")
         }
         return TrustResponse(

@@ -15,7 +15,8 @@ extension AuthServer {
     private static let loginsMax = 16
     private static let passwordBytes = 8...128
 
-    private static let refusal = TeleportError.accessDenied("wrong user name, password or one-time code, or too many attempts: try again later")
+    private static let refusal = TeleportError.accessDenied(
+        "wrong user name, password or one-time code, or too many attempts: try again later")
 
     /// Certificates for whoever knows the password and has the device.
     ///
@@ -32,7 +33,8 @@ extension AuthServer {
         let isRight = await verifyPassword(request.password, against: credentials?.passwordHash ?? decoyPasswordHash)
         guard let name, credentials != nil else {
             // As much writing as a failure of somebody who exists.
-            try await store.credentials.put("?", UserCredentials(passwordHash: "", otpSecret: [], lastStep: nil, failures: 0, lockedUntil: nil))
+            try await store.credentials.put(
+                "?", UserCredentials(passwordHash: "", otpSecret: [], lastStep: nil, failures: 0, lockedUntil: nil))
             throw Self.refusal
         }
         let time = now
@@ -137,7 +139,7 @@ extension AuthServer {
         invite.isDescribed = true
         do throws(TeleportError) {
             try await replace(digest, stored, invite)
-        } catch where error.kind == .compareFailed {
+        } catch  where error.kind == .compareFailed {
             throw Self.invalidInvite
         }
         return SignupDescription(
@@ -180,7 +182,7 @@ extension AuthServer {
         }
         do throws(TeleportError) {
             _ = try await store.store.commit(writes)
-        } catch where [.compareFailed, .alreadyExists, .notFound].contains(error.kind) {
+        } catch  where [.compareFailed, .alreadyExists, .notFound].contains(error.kind) {
             throw Self.invalidInvite
         }
         logger.info("a user signed up", metadata: ["user": "\(name)"])
