@@ -27,6 +27,9 @@ final class ServerContext {
         return true
     }()
 
+    /// Libwebsockets 4.1 makes and ends contexts with global state: one at a time in a process.
+    private static let turn = Lock(())
+
     init(_ configuration: HTTPServerConfiguration, server: HTTPServer, on loop: Loop) throws(TeleportError) {
         precondition(Self.isSilent)
         if let identity = configuration.identity { try Self.check(identity) }
@@ -64,9 +67,9 @@ final class ServerContext {
         let made = unsafe withUnsafeMutablePointer(to: &foreignLoop) { loops in
             unsafe info.foreign_loops = loops
             unsafe info.alpn = alpn.utf8Start.withMemoryRebound(to: CChar.self, capacity: 1) { unsafe $0 }
-            return unsafe lws_create_context(&info)
+            return Self.turn.withLock { _ in unsafe UInt(bitPattern: lws_create_context(&info)) }
         }
-        guard let made = unsafe made else {
+        guard let made = unsafe OpaquePointer(bitPattern: made) else {
             unsafe Unmanaged.passUnretained(self).release()
             throw TeleportError(.systemError, "libwebsockets cannot be started; is libwebsockets-evlib-uv installed?")
         }
@@ -137,7 +140,7 @@ final class ServerContext {
     func close(then: @escaping () -> Void) {
         // Out of libwebsockets' own callbacks first.
         loop.atEndOfTurn { [self] in
-            unsafe lws_context_destroy(context)
+            destroy()
             afterTurn { self.afterTurn { self.free(then) } }
         }
     }
@@ -148,8 +151,13 @@ final class ServerContext {
         loop.schedule(after: .zero) { [loop] in loop.atEndOfTurn(body) }
     }
 
+    private func destroy() {
+        let pointer = unsafe UInt(bitPattern: context)
+        Self.turn.withLock { _ in unsafe lws_context_destroy(OpaquePointer(bitPattern: pointer)) }
+    }
+
     private func free(_ then: () -> Void) {
-        unsafe lws_context_destroy(context)
+        destroy()
         unsafe context = nil
         unsafe tlsContext = nil
         server = nil

@@ -12,7 +12,8 @@ struct HTTPRouterTests {
         router.add(.get, "/v1/nodes/self") { _ in .text("") }
         router.add(.get, "/") { _ in .text("") }
         switch router.match(method, path) {
-        case .route(let route, let parameters): return "/" + route.segments.joined(separator: "/") + (parameters["id"].map { " \($0)" } ?? "")
+        case .route(let route, let parameters):
+            return "/" + route.segments.joined(separator: "/") + (parameters["id"].map { " \($0)" } ?? "")
         case .otherMethods(let methods): return methods.map(\.rawValue).joined(separator: " ")
         case .none: return "none"
         }

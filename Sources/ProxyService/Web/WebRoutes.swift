@@ -82,6 +82,10 @@ final class WebRoutes: Sendable {
 
     /// What a token consists of; nothing else of the path is repeated.
     private static func printable(_ token: String) -> String {
-        String(String.UnicodeScalarView(token.unicodeScalars.filter { $0.isASCII && ($0.properties.isAlphabetic || ("0"..."9").contains($0) || $0 == "-" || $0 == "_") }))
+        String(
+            String.UnicodeScalarView(
+                token.unicodeScalars.filter {
+                    $0.isASCII && ($0.properties.isAlphabetic || ("0"..."9").contains($0) || $0 == "-" || $0 == "_")
+                }))
     }
 }

@@ -41,7 +41,8 @@ package final class WebServer {
     ) throws(TeleportError) {
         let routes = WebRoutes(auth: auth, ping: ping, clock: clock)
         server = try HTTPServer(
-            HTTPServerConfiguration(identity: Self.serverIdentity(identity)), router: routes.router(), clock: clock, on: loop, logger: logger)
+            HTTPServerConfiguration(identity: Self.serverIdentity(identity)), router: routes.router(), clock: clock, on: loop,
+            logger: logger)
     }
 
     /// - Returns: where it listens, with the port that the kernel chose.
