@@ -1,16 +1,16 @@
 internal import Base
+internal import Limits
 
-/// Slows down guessing: a budget of failures for each source, which refills with time. What succeeds costs nothing.
+/// Slows down guessing: a budget of failures for each source, which refills with time. What succeeds costs nothing and refills nothing.
 final class AttemptLimiter: Sendable {
-    /// So many failures at once, then one every `refill`.
-    static let burst = 20.0
-    static let refillSeconds = 3.0
-    /// A bound for the table; past it the oldest source is forgotten, which gives a guesser at most one more burst an address.
+    /// A person who mistypes is not hindered; a guesser gets one attempt in three seconds, of 2^64 and more.
+    private static let rate = Rate(20, per: .seconds(60), burst: 20)
+    /// A bound for the table; past it whoever failed longest ago is forgotten.
     static let sourcesMax = 10_000
 
     private struct Budget {
-        var left: Double
-        var at: Instant
+        var bucket: TokenBucket
+        var failed: Instant
     }
 
     private let clock: any Clock
@@ -23,25 +23,21 @@ final class AttemptLimiter: Sendable {
     /// - Throws: `LimitExceeded` while the source has no budget left.
     func check(_ source: String) throws(TeleportError) {
         let now = clock.now()
-        let left = budgets.withLock { Self.refilled($0[source], now).left }
-        guard left >= 1 else { throw .limitExceeded("too many failed attempts; try again later") }
+        let wait = budgets.withLock { $0[source]?.bucket.wait(now: now) ?? .zero }
+        guard wait == .zero else { throw .limitExceeded("too many failed attempts; try again later") }
     }
 
     func countFailure(_ source: String) {
         let now = clock.now()
         budgets.withLock { budgets in
-            var budget = Self.refilled(budgets[source], now)
-            budget.left = max(0, budget.left - 1)
-            if budgets[source] == nil, budgets.count >= Self.sourcesMax, let oldest = budgets.min(by: { $0.value.at < $1.value.at }) {
+            var budget = budgets[source] ?? Budget(bucket: TokenBucket(Self.rate, now: now), failed: now)
+            _ = budget.bucket.take(now: now)
+            budget.failed = now
+            if budgets[source] == nil, budgets.count >= Self.sourcesMax, let oldest = budgets.min(by: { $0.value.failed < $1.value.failed })
+            {
                 budgets[oldest.key] = nil
             }
             budgets[source] = budget
         }
-    }
-
-    private static func refilled(_ budget: Budget?, _ now: Instant) -> Budget {
-        guard let budget else { return Budget(left: burst, at: now) }
-        let seconds = Double((now - budget.at).clampedNanoseconds) / 1e9
-        return Budget(left: min(burst, budget.left + seconds / refillSeconds), at: now)
     }
 }

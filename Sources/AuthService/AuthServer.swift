@@ -70,7 +70,10 @@ package actor AuthServer {
             cluster: found, secrets: secrets, tlsCertificate: tls.tlsCertificates.first ?? "", randomness: randomness)
         let range = try await store.range(AuthStore.shared)
         let shared = try SharedState(clusterName: found, collections: collections, range: range)
-        let decoy = PasswordHash.hash(password: randomness.bytes(16), randomness: randomness)
+        let decoy: String
+        do { decoy = try await eventLoop.work { PasswordHash.hash(password: randomness.bytes(16), randomness: randomness) } } catch {
+            throw TeleportError(.systemError, "a password cannot be hashed", cause: error)
+        }
         return AuthServer(
             settings, collections, clock, randomness, trustTransport, eventLoop, logger, keys, shared, decoyPasswordHash: decoy)
     }

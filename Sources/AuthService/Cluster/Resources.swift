@@ -79,7 +79,7 @@ extension AuthServer {
     private func putForeign(_ authority: CertificateAuthority, replace: Bool) async throws(TeleportError) {
         guard authority.cluster != clusterName else { throw .badParameter("this cluster's own authorities are not made from a file") }
         guard authority.type != .tls else { throw .badParameter("the TLS authority of another cluster is not trusted for anything") }
-        try checkKeysAreNew(authority)
+        try await checkKeysAreNew(authority)
         if authority.type == .user, try await store.remoteClusters.find(authority.cluster) != nil {
             throw .accessDenied("\(authority.cluster) is a leaf of this cluster: its users are not trusted here")
         }

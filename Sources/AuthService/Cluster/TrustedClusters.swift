@@ -60,7 +60,7 @@ extension AuthServer {
                 throw .accessDenied("cluster \(cluster.name) answered with an authority of another name or kind")
             }
             try authority.check()
-            try checkKeysAreNew(authority)
+            try await checkKeysAreNew(authority)
         }
         user.roleMap = cluster.roleMap
         host.roleMap = RoleMap([])
@@ -98,7 +98,7 @@ extension AuthServer {
             throw .badParameter("the authority that was sent is not the host authority of \(request.cluster)")
         }
         try host.check()
-        try checkKeysAreNew(host)
+        try await checkKeysAreNew(host)
         guard !isRoot(request.cluster) else { throw .badParameter("this cluster is itself a leaf of \(request.cluster)") }
         let name = store.authorityName(.host, request.cluster)
         var writes = [try store.tokens.deleting(stored.name, expected: stored.revision)]
@@ -129,7 +129,10 @@ extension AuthServer {
 
     /// Ends the trust in a leaf.
     func removeLeaf(_ name: String) async throws(TeleportError) {
-        guard state.remoteClusters.contains(where: { $0.name == name }) else { throw .notFound("remote cluster \(name) is not found") }
+        let isRecorded = try await store.remoteClusters.find(name) != nil
+        let isKnownByHand =
+            try await store.authorities.find(store.authorityName(.host, name)) != nil && !isRoot(name) && name != clusterName
+        guard isRecorded || isKnownByHand else { throw .notFound("remote cluster \(Names.quoted(name)) is not found") }
         _ = try await store.store.commit([
             .deleteIfPresent(try store.remoteClusters.key(name)),
             .deleteIfPresent(try store.authorities.key(store.authorityName(.host, name))),
@@ -145,9 +148,10 @@ extension AuthServer {
     }
 
     /// No key may speak for two clusters, or for two purposes.
-    func checkKeysAreNew(_ authority: CertificateAuthority) throws(TeleportError) {
+    func checkKeysAreNew(_ authority: CertificateAuthority) async throws(TeleportError) {
         let keys = Set(authority.keys)
-        for other in state.authorities where other.cluster != authority.cluster || other.type != authority.type {
+        for other in try await store.authorities.list().map(\.value)
+        where other.cluster != authority.cluster || other.type != authority.type {
             guard keys.isDisjoint(with: other.keys) else {
                 throw .accessDenied("a key of the \(authority.name) authority is already that of \(other.name)")
             }
