@@ -351,9 +351,6 @@ package struct SSHEngine: ~Copyable {
 
     package mutating func consumeOutput(_ count: Int) { outbox.writer.consume(count) }
 
-    /// Gives back the memory of buffers that hold nothing: for a connection that has gone quiet.
-    package mutating func releaseMemory() { outbox.writer.releaseMemory() }
-
     // MARK: Time
 
     package var nextDeadline: Instant? {

@@ -45,9 +45,6 @@ final class EnginePair {
     var answersUser: (UserAuthAttempt) -> UserAuthAnswer? = { _ in .accept }
     var opensChannel: (ChannelOpenOffer) -> Bool? = { _ in true }
     var answersRequest: (ChannelRequestOffer) -> Bool? = { _ in true }
-    /// Everything that went over the wire.
-    var clientSent: [UInt8] = []
-    var serverSent: [UInt8] = []
 
     static func clientConfiguration(credentials: [UserCredential]? = nil) -> EngineConfiguration {
         EngineConfiguration(
@@ -99,8 +96,6 @@ final class EnginePair {
                 feedSources()
                 if before == (client.outputCount, server.outputCount) { return }
             }
-            clientSent += toServer
-            serverSent += toClient
             deliver(toServer, toServer: true)
             deliver(toClient, toServer: false)
         }
@@ -209,6 +204,7 @@ final class EnginePair {
     // An engine cannot be copied into an expectation: what is expected of one is read here.
     var clientDeadline: Instant? { client.nextDeadline }
     var serverDeadline: Instant? { server.nextDeadline }
+    var clientStorageBytes: Int { client.outbox.writer.storageBytes }
     var clientOutputCount: Int { client.outputCount }
     var serverOutputCount: Int { server.outputCount }
     var clientSession: [UInt8] { client.sessionIdentifier }

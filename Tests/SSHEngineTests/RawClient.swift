@@ -18,7 +18,6 @@ final class RawClient {
     var events: [EngineEvent] = []
     var error: SSHError?
     var sessionIdentifier: [UInt8] = []
-    /// Whether our packets change under way: the man in the middle.
     var answersUser: UserAuthAnswer = .accept
 
     init(configuration: EngineConfiguration = EnginePair.serverConfiguration(), strict: Bool = true) {

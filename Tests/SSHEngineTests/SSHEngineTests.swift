@@ -187,11 +187,16 @@ struct SSHEngineTests {
         #expect(pair.serverSide.error == SSHError(.noCommonAlgorithm(.cipherClientToServer)))
     }
 
-    @Test func `an idle engine keeps nothing in its output`() {
+    @Test func `a connection that has gone quiet owns no large buffer`() {
         let pair = EnginePair()
         pair.drive()
-        pair.client.releaseMemory()
-        #expect(pair.clientOutputCount == 0)
+        let channel = pair.openChannel()
+        pair.client.send([UInt8](repeating: 1, count: 500_000).span, on: channel.client)
+        pair.drive()
+        #expect(pair.clientStorageBytes >= 500_000, "a busy one keeps it")
+        pair.client.sendGlobalRequest("keepalive@openssh.com", wantsReply: true)
+        pair.drive()
+        #expect(pair.clientStorageBytes == 0)
     }
 
     @Test func `a good-bye reaches the peer and ends both`() {

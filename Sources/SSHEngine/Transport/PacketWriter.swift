@@ -28,6 +28,7 @@ struct PacketWriter: ~Copyable {
     static let paddingBytesMax = 32
     /// An output that had to grow beyond a busy turn of the loop is not kept.
     private static let keptBytesMax = 1 << 20
+    private static let storageBytesMin = 4096
 
     mutating func take(_ protection: PacketProtection, resetsSequence: Bool) {
         self.protection = protection
@@ -39,6 +40,7 @@ struct PacketWriter: ~Copyable {
     // MARK: Output
 
     var count: Int { end - start }
+    var storageBytes: Int { storage.count }
 
     var bytes: Span<UInt8> {
         @_lifetime(borrow self)
@@ -48,17 +50,13 @@ struct PacketWriter: ~Copyable {
     mutating func consume(_ count: Int) {
         precondition(count >= 0 && count <= end - start, "more consumed than there is")
         start += count
-        if start == end {
+        if count > 0, start == end {
+            // A connection that has gone quiet, with its probes for all traffic, shall own no large buffer.
+            let isMostlyUnused = storage.count > Self.storageBytesMin && end < storage.count / 16
+            if isMostlyUnused || storage.count > Self.keptBytesMax { storage = [] }
             start = 0
             end = 0
-            if storage.count > Self.keptBytesMax { storage = [] }
         }
-    }
-
-    /// Gives the memory back where nothing waits in it.
-    mutating func releaseMemory() {
-        if count == 0 { storage = [] }
-        header = []
     }
 
     /// Bytes that are no packet: the version line.
@@ -131,7 +129,7 @@ struct PacketWriter: ~Copyable {
             storage.replaceSubrange(0..<(end - start), with: Array(storage[start..<end]))
         } else {
             var larger: [UInt8] = []
-            let size = max(4096, (end - start + count).nextPowerOfTwo)
+            let size = max(Self.storageBytesMin, (end - start + count).nextPowerOfTwo)
             larger.reserveCapacity(size)
             larger.append(copying: storage.span.extracting(start..<end))
             larger.append(contentsOf: repeatElement(0, count: size - larger.count))
