@@ -39,7 +39,8 @@ package enum Program {
 
     private static func finish(_ root: any ParsableCommand.Type, _ error: any Error, debug: Bool) -> Never {
         if let error = error as? TeleportError {
-            fail(error, debug: debug)
+            report(error, debug: debug)
+            exit(1)
         }
         if let code = error as? ExitCode {
             exit(code.rawValue)
@@ -58,13 +59,12 @@ package enum Program {
         exit(2)
     }
 
-    /// Says what went wrong in one line on stderr, and with `debug` why, and exits with 1.
-    package static func fail(_ error: TeleportError, debug: Bool) -> Never {
+    /// Says what went wrong in one line on stderr, and with `debug` why.
+    package static func report(_ error: TeleportError, debug: Bool) {
         complain("ERROR: \(oneLine(error.message))")
         if debug {
             for cause in error.chain.dropFirst() { complain("  caused by: \(oneLine(cause))") }
         }
-        exit(1)
     }
 
     /// A line on stderr.

@@ -2,8 +2,9 @@
 package struct Table: Sendable {
     private var rows: [[String]]
 
-    package init(_ header: [String]) {
-        rows = [header]
+    package init(_ header: [String], rows: [[String]] = []) {
+        self.rows = [header]
+        for row in rows { add(row) }
     }
 
     package mutating func add(_ row: [String]) {

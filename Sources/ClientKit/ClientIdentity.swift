@@ -1,0 +1,76 @@
+package import Base
+internal import ClusterModel
+internal import EventLoop
+package import SSHEngine
+package import SSHWire
+
+/// Who we are and whom we believe: a key, the certificate over it, and the host authorities of the clusters.
+package struct ClientIdentity: Sendable {
+    package let key: PrivateKey
+    package let certificate: Certificate
+    package let hostAuthorities: [TrustedAuthority]
+    /// The cluster that issued the certificate.
+    package let cluster: String
+
+    package init(key: PrivateKey, certificate: Certificate, hostAuthorities: [TrustedAuthority]) throws(TeleportError) {
+        guard certificate.publicKey == key.publicKey else { throw .badParameter("the certificate is not over the private key beside it") }
+        self.key = key
+        self.certificate = certificate
+        self.hostAuthorities = hostAuthorities
+        cluster = certificate.extensions[CertificateExtension.authority] ?? hostAuthorities.first?.cluster ?? ""
+    }
+
+    package var user: String { certificate.keyID }
+    package var logins: [String] { certificate.validPrincipals }
+    package var expires: UnixTime { UnixTime(seconds: Int64(clamping: certificate.validBefore)) }
+
+    /// What the engine logs in with.
+    package var credential: UserCredential {
+        UserCredential(identity: .certificate(certificate), signer: .key(key))
+    }
+
+    /// - Throws: an error that says how to get a new one.
+    package func checkTime(now: UnixTime) throws(TeleportError) {
+        guard UInt64(max(0, now.seconds)) < certificate.validBefore else {
+            throw .accessDenied("the certificate of \(user) expired at \(expires.text); run `tsh login`, or `tctl auth sign` for a new identity")
+        }
+    }
+
+    /// Reads `PATH` as an identity file, or `PATH` and `PATH-cert.pub` as OpenSSH has them. For the worker pool, or before a loop runs.
+    ///
+    /// - Parameter knownHosts: where to find the host authorities when the identity holds none.
+    package init(file path: String, knownHosts: String?) throws(TeleportError) {
+        let text = String(decoding: try FileIO.read(path, max: 1 << 20), as: UTF8.self)
+        let file = try IdentityFile(parsing: text)
+        var certificateText = file.certificate
+        if certificateText.isEmpty {
+            let beside = "\(path)-cert.pub"
+            guard try FileIO.status(beside) != nil else {
+                throw .badParameter("\(path) holds no certificate, and there is no \(beside) beside it")
+            }
+            certificateText = String(decoding: try FileIO.read(beside, max: 1 << 20), as: UTF8.self)
+        }
+        // A key in the form of OpenSSH brings no authorities.
+        var lines = file.authorityLines
+        if lines.isEmpty, let knownHosts, try FileIO.status(knownHosts) != nil {
+            lines = String(decoding: try FileIO.read(knownHosts, max: 1 << 20), as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
+        }
+        try self.init(privateKey: file.privateKey, certificate: certificateText, authorityLines: lines, name: path)
+    }
+
+    package init(privateKey: String, certificate: String, authorityLines: [String], name: String) throws(TeleportError) {
+        let key: PrivateKey
+        let parsed: Certificate
+        do throws(KeyError) {
+            key = try PrivateKeyFile(text: privateKey).key
+            parsed = try Certificate(text: String(certificate.split(whereSeparator: \.isNewline).first ?? ""))
+        } catch {
+            throw .badParameter("\(name) cannot be read as an identity: \(error.explanation)", cause: error)
+        }
+        let authorities = authorityLines.compactMap { line -> TrustedAuthority? in
+            guard let entry = try? KnownHostsLine(line: line), entry.marker == .certAuthority, !entry.comment.isEmpty else { return nil }
+            return TrustedAuthority(key: entry.key, use: .host, cluster: entry.comment)
+        }
+        try self.init(key: key, certificate: parsed, hostAuthorities: authorities)
+    }
+}

@@ -1,0 +1,59 @@
+package import Base
+package import ClusterModel
+
+/// Where a command runs: `[LOGIN@]NODE[@SITE]`, or `[LOGIN@]k=v[,k=v…][@SITE]` for every node with these labels.
+package struct CommandTarget: Equatable, Sendable {
+    package enum Place: Equatable, Sendable {
+        /// A node's name, UUID or address.
+        case node(String)
+        case labels(LabelSelector)
+        /// `A@B`: node A of site B if there is such a site, else node B with login A.
+        case either(String, String)
+    }
+
+    package let login: String?
+    package let place: Place
+    /// nil: the site that commands go to by default.
+    package let site: String?
+
+    init(login: String?, place: Place, site: String?) {
+        self.login = login
+        self.place = place
+        self.site = site
+    }
+
+    package init(parsing text: String) throws(TeleportError) {
+        let parts = text.split(separator: "@", omittingEmptySubsequences: false).map(String.init)
+        guard !parts.contains("") else { throw Self.malformed(text) }
+        if let labels = parts.firstIndex(where: { $0.contains("=") }) {
+            // A value may hold an @ only where a site or a login is named too, so that the last and the first one tell.
+            guard labels <= 1, parts.count - labels <= 2 else { throw Self.malformed(text) }
+            self.init(
+                login: labels == 1 ? parts[0] : nil, place: .labels(try LabelSelector(parsing: parts[labels])),
+                site: labels + 1 < parts.count ? parts[labels + 1] : nil)
+            return
+        }
+        switch parts.count {
+        case 1: self.init(login: nil, place: .node(parts[0]), site: nil)
+        case 2: self.init(login: nil, place: .either(parts[0], parts[1]), site: nil)
+        case 3: self.init(login: parts[0], place: .node(parts[1]), site: parts[2])
+        default: throw Self.malformed(text)
+        }
+    }
+
+    /// Whether the sites have to be known before it is clear what is meant.
+    package var needsSites: Bool {
+        if case .either = place { true } else { false }
+    }
+
+    /// The same without doubt.
+    package func resolved(isSite: (String) -> Bool) -> CommandTarget {
+        guard case .either(let left, let right) = place else { return self }
+        return isSite(right)
+            ? CommandTarget(login: login, place: .node(left), site: right) : CommandTarget(login: left, place: .node(right), site: site)
+    }
+
+    private static func malformed(_ text: String) -> TeleportError {
+        .badParameter("\(Names.quoted(text)) is not [LOGIN@]NODE[@SITE] or k=v[,k=v…][@SITE]")
+    }
+}

@@ -1,0 +1,143 @@
+package import Base
+package import ClusterModel
+internal import EventLoop
+internal import FoundationEssentials
+internal import SSHWire
+
+/// Where the user is logged in: what `tsh login` leaves behind for the commands after it.
+package struct Profile: Codable, Sendable {
+    /// The proxy's host name or address.
+    package var proxy: String
+    package var webPort: UInt16
+    package var sshPort: UInt16
+    package var user: String
+    /// The proxy's own cluster.
+    package var cluster: String
+    /// The site that commands go to where they name none.
+    package var site: String?
+
+    package init(proxy: String, webPort: UInt16, sshPort: UInt16, user: String, cluster: String, site: String? = nil) {
+        self.proxy = proxy
+        self.webPort = webPort
+        self.sshPort = sshPort
+        self.user = user
+        self.cluster = cluster
+        self.site = site
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case proxy, user, cluster, site
+        case webPort = "web_port"
+        case sshPort = "ssh_port"
+    }
+}
+
+/// `~/.tsh`: profiles, keys, certificates and known authorities, for this user's eyes alone. Every call blocks.
+///
+///     current-profile           the proxy that commands use where they name none
+///     PROXY.json                a profile
+///     keys/PROXY/USER           the private key; USER-cert.pub and USER.pub beside it
+///     keys/PROXY/known_hosts    host authorities of the proxy's clusters
+package struct KeyStore: Sendable {
+    package let directory: String
+
+    /// - Parameter home: the user's home directory.
+    package init(home: String) {
+        directory = "\(home)/.tsh"
+    }
+
+    /// - Parameter proxy: nil for the one of the last login.
+    package func profile(proxy: String?) throws(TeleportError) -> Profile? {
+        if let proxy { try profile(named: proxy) } else { try currentProfile() }
+    }
+
+    private func currentProfile() throws(TeleportError) -> Profile? {
+        let path = "\(directory)/current-profile"
+        guard try FileIO.status(path) != nil else { return nil }
+        let proxy = String(decoding: try FileIO.read(path, max: 1024), as: UTF8.self)
+        return try profile(named: String(proxy.prefix { !$0.isNewline }))
+    }
+
+    private func profile(named proxy: String) throws(TeleportError) -> Profile? {
+        let path = try profilePath(proxy)
+        guard try FileIO.status(path) != nil else { return nil }
+        do {
+            return try JSONDecoder().decode(Profile.self, from: Data(try FileIO.read(path, max: 1 << 16)))
+        } catch {
+            throw .badParameter("\(path) cannot be read; remove it and run `tsh login` again", cause: error)
+        }
+    }
+
+    /// Keeps a login and makes it the current one.
+    package func save(_ profile: Profile, privateKey: String, publicKey: String, certificate: String, authorities: [CertificateAuthority]) throws(TeleportError) {
+        let keys = try keyDirectory(profile.proxy)
+        try FileIO.createDirectory(keys, mode: 0o700)
+        let key = "\(keys)/\(profile.user)"
+        try FileIO.write(Array(privateKey.utf8), to: key)
+        try FileIO.write(Array((publicKey + "\n").utf8), to: "\(key).pub")
+        try FileIO.write(Array((certificate + "\n").utf8), to: "\(key)-cert.pub")
+        try FileIO.write(Array(IdentityFile.lines(authorities).map { $0 + "\n" }.joined().utf8), to: "\(keys)/known_hosts")
+        try save(profile)
+    }
+
+    package func save(_ profile: Profile) throws(TeleportError) {
+        let json: [UInt8]
+        do {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+            json = Array(try encoder.encode(profile))
+        } catch {
+            throw .badParameter("the profile cannot be written", cause: error)
+        }
+        try FileIO.write(json, to: try profilePath(profile.proxy))
+        try FileIO.write(Array((profile.proxy + "\n").utf8), to: "\(directory)/current-profile")
+    }
+
+    /// All that are kept, by name of their proxy.
+    package func profiles() throws(TeleportError) -> [Profile] {
+        guard try FileIO.status(directory) != nil else { return [] }
+        var profiles: [Profile] = []
+        for name in try FileIO.list(directory).sorted() where name.hasSuffix(".json") {
+            if let profile = try profile(proxy: String(name.dropLast(".json".count))) { profiles.append(profile) }
+        }
+        return profiles
+    }
+
+    /// Whether the profile's key is still there.
+    package func isLoggedIn(_ profile: Profile) throws(TeleportError) -> Bool {
+        try FileIO.status("\(try keyDirectory(profile.proxy))/\(profile.user)") != nil
+    }
+
+    package func identity(of profile: Profile) throws(TeleportError) -> ClientIdentity {
+        let keys = try keyDirectory(profile.proxy)
+        let path = "\(keys)/\(profile.user)"
+        guard try FileIO.status(path) != nil else { throw .accessDenied("not logged in to \(profile.proxy); run `tsh login --proxy=\(profile.proxy)`") }
+        return try ClientIdentity(file: path, knownHosts: "\(keys)/known_hosts")
+    }
+
+    /// Removes keys, certificates and profile of one proxy.
+    package func logout(proxy: String) throws(TeleportError) {
+        try FileIO.removeTree(try keyDirectory(proxy))
+        try FileIO.remove(try profilePath(proxy))
+        let current = "\(directory)/current-profile"
+        if try FileIO.status(current) != nil, String(decoding: try FileIO.read(current, max: 1024), as: UTF8.self) == proxy + "\n" {
+            try FileIO.remove(current)
+        }
+    }
+
+    private func profilePath(_ proxy: String) throws(TeleportError) -> String {
+        "\(directory)/\(try Self.fileName(proxy)).json"
+    }
+
+    private func keyDirectory(_ proxy: String) throws(TeleportError) -> String {
+        "\(directory)/keys/\(try Self.fileName(proxy))"
+    }
+
+    /// A host name or address that is safe as the name of a file.
+    private static func fileName(_ proxy: String) throws(TeleportError) -> String {
+        guard !proxy.isEmpty, proxy.utf8.count <= 255, !proxy.hasPrefix("."), !proxy.contains("/"), !proxy.utf8.contains(0) else {
+            throw .badParameter("\(proxy) is no proxy's name")
+        }
+        return proxy
+    }
+}

@@ -1,0 +1,207 @@
+package import Base
+internal import ClusterModel
+package import EventLoop
+package import SSHEngine
+package import SSHNet
+internal import SSHWire
+
+/// Our connection to a proxy, and what can be asked of it. Bound to its loop.
+package final class ProxyClient: ConnectionHandler {
+    private let identity: ClientIdentity
+    private let host: String
+    private let randomness: any Randomness
+    private let loop: Loop
+    private var connection: SSHConnection?
+    private var ready: ((Result<ProxyClient, TeleportError>) -> Void)?
+    private var refusal: String?
+
+    private init(_ identity: ClientIdentity, host: String, randomness: any Randomness, on loop: Loop) {
+        self.identity = identity
+        self.host = host
+        self.randomness = randomness
+        self.loop = loop
+    }
+
+    /// Connects and logs in.
+    package static func connect(
+        to proxy: HostPort, identity: ClientIdentity, randomness: any Randomness, on loop: Loop,
+        then: @escaping (Result<ProxyClient, TeleportError>) -> Void
+    ) {
+        let client = ProxyClient(identity, host: proxy.host, randomness: randomness, on: loop)
+        client.ready = then
+        do throws(TeleportError) {
+            try identity.checkTime(now: loop.wallTime)
+        } catch {
+            return then(.failure(error))
+        }
+        SSHDialer.dial(proxy, configuration: identity.configuration(user: identity.user, randomness: randomness), handler: client, on: loop) {
+            switch $0 {
+            case .success(let connection): client.connection = connection
+            case .failure(let error):
+                client.finish(.failure(.connectionProblem("the proxy \(proxy) cannot be reached: \(error.message)", cause: error)))
+            }
+        }
+    }
+
+    package func close() {
+        connection?.disconnect(.byApplication, "")
+    }
+
+    /// What a subsystem of the proxy prints, such as `proxysites`.
+    package func ask(_ subsystem: String, then: @escaping (Result<[UInt8], TeleportError>) -> Void) {
+        guard let connection else { return then(.failure(.connectionProblem("the connection to the proxy has ended"))) }
+        connection.openChannel(type: ChannelOpenType.session.type, handler: SubsystemReply(subsystem, then))
+    }
+
+    /// A session with a node: SSH inside of a channel of this connection, end to end.
+    ///
+    /// - Parameter host: the node's name, UUID or address; ends in `.SITE` where a site is meant.
+    package func connect(
+        toNode host: String, port: UInt16, site: String, login: String, then: @escaping (Result<NodeClient, TeleportError>) -> Void
+    ) {
+        guard let connection else { return then(.failure(.connectionProblem("the connection to the proxy has ended"))) }
+        let client = NodeClient(identity, host: host, site: site, login: login, randomness: randomness, then)
+        let local = connection.peer
+        let target = ChannelOpenType.directTCPIP(
+            .init(host: "\(host).\(site)", port: port, originatorAddress: local?.ip.map { "\($0)" } ?? "127.0.0.1", originatorPort: 0))
+        connection.openChannel(type: target.type, payload: target.payload(), handler: client)
+    }
+
+    private func finish(_ result: Result<ProxyClient, TeleportError>) {
+        let ready = ready
+        self.ready = nil
+        ready?(result)
+    }
+
+    // MARK: ConnectionHandler
+
+    package func connection(_ connection: SSHConnection, verify hostKey: HostKeyOffer, answer: @escaping (HostKeyAnswer) -> Void) {
+        let verdict = identity.judgeProxy(hostKey, name: host, now: loop.wallTime)
+        if case .reject(let reason) = verdict { refusal = reason }
+        answer(verdict)
+    }
+
+    package func connectionReady(_ connection: SSHConnection) {
+        self.connection = connection
+        finish(.success(self))
+    }
+
+    package func connectionClosed(_ connection: SSHConnection, error: TeleportError?) {
+        self.connection = nil
+        if let refusal {
+            finish(.failure(.accessDenied("the proxy \(host) could not prove who it is: \(refusal)", cause: error)))
+        } else {
+            let message =
+                error?.kind == .accessDenied
+                ? "the proxy \(host) did not accept the certificate of \(identity.user); run `tsh login` again"
+                : "the connection to the proxy \(host) ended: \(error?.message ?? "it closed it")"
+            finish(.failure(TeleportError(error?.kind ?? .connectionProblem, message, cause: error)))
+        }
+    }
+}
+
+extension ClientIdentity {
+    /// Enough for a fast line over a long distance: 8 MiB in 100 ms are 640 Mbit/s.
+    private static let windowBytes: UInt32 = 8 << 20
+    /// From the connection to the login; nobody has to type anything.
+    private static let loginTimeMax: Duration = .seconds(30)
+
+    func configuration(user: String, randomness: any Randomness) -> ConnectionConfiguration {
+        var engine = EngineConfiguration(role: .client(ClientOptions(user: user, credentials: [credential])))
+        engine.limits.windowBytes = Self.windowBytes
+        engine.limits.authenticationTimeMax = Self.loginTimeMax
+        return ConnectionConfiguration(engine: engine, randomness: randomness)
+    }
+
+    /// A proxy of our cluster is known by its role, under whatever name or address it is reached; anything else by its name.
+    func judgeProxy(_ hostKey: HostKeyOffer, name: String, now: UnixTime) -> HostKeyAnswer {
+        var name = name
+        if case .certificate(let certificate) = hostKey.identity, certificate.extensions[CertificateExtension.role] == SystemRole.proxy.rawValue {
+            name = certificate.validPrincipals.first ?? name
+        }
+        return judge(hostKey, name: name, cluster: cluster, now: now)
+    }
+
+    /// Only certificates of known host authorities are believed, each for its own cluster.
+    func judge(_ hostKey: HostKeyOffer, name: String, cluster: String?, now: UnixTime) -> HostKeyAnswer {
+        guard !hostAuthorities.isEmpty else {
+            return .reject(reason: "no host authorities are known; log in with `tsh login`, or sign with `tctl auth sign --format=file`")
+        }
+        guard case .certificate(let certificate) = hostKey.identity else { return .reject(reason: "it has a bare key and no certificate") }
+        do throws(CertificateDistrust) {
+            _ = try HostCertificateCheck(authorities: hostAuthorities).judge(certificate, name: name, cluster: cluster, now: now)
+            return .accept
+        } catch {
+            return .reject(reason: error.explanation)
+        }
+    }
+}
+
+/// A session channel of which only the output is wanted.
+private final class SubsystemReply: ChannelHandler {
+    private let subsystem: String
+    private var then: ((Result<[UInt8], TeleportError>) -> Void)?
+    private var output: [UInt8] = []
+    private var diagnostics: [UInt8] = []
+    private var status: UInt32?
+
+    /// A site with 10,000 nodes prints some MiB.
+    private static let outputBytesMax = 64 << 20
+
+    init(_ subsystem: String, _ then: @escaping (Result<[UInt8], TeleportError>) -> Void) {
+        self.subsystem = subsystem
+        self.then = then
+    }
+
+    func channelOpened(_ channel: SSHChannel) {
+        let request = SessionRequest.subsystem(name: subsystem)
+        channel.request(request.type, payload: request.payload()) { [self] success in
+            if !success { finish(.failure(.badParameter("the proxy refused the subsystem \(subsystem)"))) }
+        }
+        channel.sendEOF()
+    }
+
+    func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
+        finish(.failure(.connectionProblem("the proxy opened no channel: \(message)")))
+    }
+
+    func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
+        output += Array(copying: data)
+        channel.consumed(data.count)
+        if output.count > Self.outputBytesMax {
+            finish(.failure(.limitExceeded("the proxy's answer to \(subsystem) is too long")))
+            channel.close()
+        }
+    }
+
+    func channel(_ channel: SSHChannel, receivedExtended data: Span<UInt8>, type: UInt32) {
+        if diagnostics.count < 4096 { diagnostics += Array(copying: data) }
+        channel.consumed(data.count)
+    }
+
+    func channel(_ channel: SSHChannel, request: ChannelRequest) {
+        if case .exitStatus(let status)? = try? SessionRequest(type: request.type, payload: request.payload) { self.status = status }
+        request.reply(false)
+    }
+
+    func channelClosed(_ channel: SSHChannel) {
+        if diagnostics.isEmpty, status ?? 0 == 0 { return finish(.success(output)) }
+        finish(.failure(.connectionProblem(ProxyText.message(diagnostics) ?? "the proxy ended \(subsystem) without an answer")))
+    }
+
+    private func finish(_ result: Result<[UInt8], TeleportError>) {
+        let then = then
+        self.then = nil
+        then?(result)
+    }
+}
+
+/// What a proxy says went wrong.
+enum ProxyText {
+    /// The first line without the mark, and without control characters; nil where there is none.
+    static func message(_ bytes: [UInt8]) -> String? {
+        guard let line = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline).first else { return nil }
+        let text = line.hasPrefix("ERROR: ") ? line.dropFirst("ERROR: ".count) : line
+        return String(String.UnicodeScalarView(text.unicodeScalars.filter { $0.value >= 0x20 && !(0x7f..<0xa0).contains($0.value) }))
+    }
+}
