@@ -109,6 +109,8 @@ targets += [
         log),
     tests("ReverseTunnelTests", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base"),
     tests("ProxyServiceTests", "ProxyService", "ReverseTunnel", "SSHNet", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base"),
+    // The programs themselves, as people run them.
+    tests("ClusterTests", "teleport", "tctl", "tsh", "Config", "ClusterModel", "EventLoop", "Crypto", "Base"),
 ]
 
 // Fuzzers exist only with FUZZ=1: they need libFuzzer, and its coverage in every target (`make fuzz`).

@@ -58,9 +58,12 @@ package enum UserAccounts {
         }
     }
 
+    private typealias Search = (
+        UnsafeMutablePointer<passwd>, UnsafeMutablePointer<CChar>, Int, UnsafeMutablePointer<UnsafeMutablePointer<passwd>?>
+    ) -> CInt
+
     private static func find(
-        _ what: String,
-        _ body: (UnsafeMutablePointer<passwd>, UnsafeMutablePointer<CChar>, Int, UnsafeMutablePointer<UnsafeMutablePointer<passwd>?>) -> CInt
+        _ what: String, _ body: Search
     ) throws(TeleportError) -> UserAccount? {
         var size = 1024
         while true {

@@ -9,7 +9,8 @@ enum UVError {
         let text = unsafe String(cString: uv_strerror(code))
         let kind: ErrorKind =
             switch -code {
-            case ECONNREFUSED, ECONNRESET, ECONNABORTED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EPIPE, ENETDOWN, EHOSTDOWN: .connectionProblem
+            case ECONNREFUSED, ECONNRESET, ECONNABORTED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EPIPE, ENETDOWN, EHOSTDOWN:
+                .connectionProblem
             case ENOENT: .notFound
             case EEXIST: .alreadyExists
             case EACCES, EPERM: .accessDenied

@@ -29,6 +29,8 @@ package final class Loop {
     private static let receiveBufferBytes = 256 << 10
     /// Jobs that keep making jobs yield to the sockets after so many rounds.
     private static let roundsPerTurnMax = 16
+    /// Handlers that go on opening things while the loop ends are left alone after so many turns.
+    private static let tearDownTurnsMax = 16
     /// A callback that takes longer holds up everybody else on the loop, and is logged.
     private static let slowCallback: UInt64 = 50_000_000
 
@@ -175,15 +177,19 @@ package final class Loop {
         queue.pollAgain()
     }
 
-    /// Closes what is open and lets the loop run until libuv has let go of it.
+    /// Closes what is open, and what is opened in answer to that, and lets libuv go of it all. Work on the pool is not waited for: it may be reading
+    /// from a terminal.
     private func tearDown() {
         for sleep in sleeps.keys { cancelSleep(sleep) }
-        turn()
-        timers.close()
-        for handle in handles.values { handle.close() }
+        for _ in 0..<Self.tearDownTurnsMax {
+            turn()
+            for handle in handles.values { handle.close() }
+            if handles.isEmpty { break }
+            unsafe uv_run(uv, UV_RUN_NOWAIT)
+        }
         queue.close()
         unsafe uv_close(UnsafeMutableRawPointer(turnHandle).assumingMemoryBound(to: uv_handle_t.self), nil)
-        unsafe uv_run(uv, UV_RUN_DEFAULT)
+        unsafe uv_run(uv, UV_RUN_NOWAIT)
         unsafe uv_loop_close(uv)
         runJobs = { false }
     }

@@ -59,7 +59,8 @@ final class ResolveRequest {
         unsafe uv_freeaddrinfo(list)
         loop.measured("resolve") {
             if status < 0 || addresses.isEmpty {
-                then(.failure(TeleportError.notFound("the host name \(host) has no address", cause: UVError.error(status, "looking up \(host)"))))
+                let cause = UVError.error(status, "looking up \(host)")
+                then(.failure(TeleportError.notFound("the host name \(host) has no address", cause: cause)))
             } else {
                 then(.success(addresses))
             }

@@ -2,6 +2,8 @@ internal import Glibc
 
 /// What this machine calls itself.
 package enum SystemName {
+    package static var processIdentifier: Int32 { getpid() }
+
     package static func hostname() -> String {
         var buffer = [CChar](repeating: 0, count: 256)
         guard unsafe gethostname(&buffer, buffer.count - 1) == 0 else { return "localhost" }

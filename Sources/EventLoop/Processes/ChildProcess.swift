@@ -257,7 +257,7 @@ enum CStrings {
             unsafe strdup((text + [0]).map(CChar.init(bitPattern:)))
         }
         unsafe pointers.append(nil)
-        defer { for unsafe pointer in unsafe pointers { unsafe free(pointer) } }
+        defer { unsafe pointers.forEach { unsafe free($0) } }
         return unsafe pointers.withUnsafeBufferPointer { buffer in
             guard let base = buffer.baseAddress else { preconditionFailure("the array has a null at least") }
             return unsafe body(base)

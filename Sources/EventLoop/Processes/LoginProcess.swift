@@ -25,8 +25,12 @@ package enum LoginProcess {
             }
             return
         }
-        guard unsafe setgroups(account.groups.count, account.groups) == 0 else { throw UVError.errno("taking the groups of \(account.name)") }
-        guard setresgid(account.group, account.group, account.group) == 0 else { throw UVError.errno("taking the group of \(account.name)") }
+        guard unsafe setgroups(account.groups.count, account.groups) == 0 else {
+            throw UVError.errno("taking the groups of \(account.name)")
+        }
+        guard setresgid(account.group, account.group, account.group) == 0 else {
+            throw UVError.errno("taking the group of \(account.name)")
+        }
         guard setresuid(account.identifier, account.identifier, account.identifier) == 0 else {
             throw UVError.errno("becoming \(account.name)")
         }

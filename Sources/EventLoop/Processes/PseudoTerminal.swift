@@ -78,8 +78,11 @@ package struct LocalTerminal: Sendable {
     }
 
     package func restore() {
-        guard var before = settings.withLock({ saved in defer { saved = nil }; return saved }) else { return }
-        unsafe tcsetattr(descriptor, TCSADRAIN, &before)
+        settings.withLock { saved in
+            guard var before = saved else { return }
+            unsafe tcsetattr(descriptor, TCSADRAIN, &before)
+            saved = nil
+        }
     }
 
     /// Asks on the terminal for a line that is not shown, such as a password. Blocks.

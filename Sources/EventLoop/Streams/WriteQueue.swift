@@ -29,7 +29,8 @@ struct WriteQueue: ~Copyable {
         isFlying = true
         let request = unsafe self.request ?? .allocate(capacity: 1)
         unsafe self.request = request
-        let buffer = unsafe uv_buf_t(base: flying.memory.map { unsafe UnsafeMutableRawPointer($0).assumingMemoryBound(to: CChar.self) }, len: flying.count)
+        let buffer = unsafe uv_buf_t(
+            base: flying.memory.map { unsafe UnsafeMutableRawPointer($0).assumingMemoryBound(to: CChar.self) }, len: flying.count)
         return unsafe body(request, buffer)
     }
 

@@ -15,6 +15,8 @@ package final class ProxyServer {
     let registry: SiteRegistry
     let logger: Logger
     private(set) var snapshot: ClusterSnapshot
+    /// `HOST:PORT` of this cluster's auth API.
+    let authServer: String
     private let configuration: () -> ConnectionConfiguration
     private var listener: SSHListener?
     private var connections: [ObjectIdentifier: ProxyConnection] = [:]
@@ -25,8 +27,10 @@ package final class ProxyServer {
     /// - Parameter registry: the sites whose agents are connected to this proxy.
     /// - Parameter configuration: asked for every connection, so that a renewed host certificate is used at once.
     package init(
-        snapshot: ClusterSnapshot, registry: SiteRegistry, configuration: @escaping () -> ConnectionConfiguration, on loop: Loop, logger: Logger
+        snapshot: ClusterSnapshot, registry: SiteRegistry, authServer: String, configuration: @escaping () -> ConnectionConfiguration,
+        on loop: Loop, logger: Logger
     ) {
+        self.authServer = authServer
         self.snapshot = snapshot
         self.registry = registry
         self.configuration = configuration

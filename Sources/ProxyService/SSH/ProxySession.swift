@@ -48,10 +48,7 @@ final class ProxySession: ChannelHandler {
             }
         case .authService(let site):
             guard site != server.snapshot.clusterName else {
-                guard let auth = server.snapshot.state.authServers.first(where: { !$0.sshAddr.isEmpty }) else {
-                    throw .connectionProblem("no auth server of \(site) is known here")
-                }
-                return NodeDialer.dial(auth.sshAddr, what: "the auth server of \(site)", timeout: ProxyServer.routeTimeout, on: server.loop) {
+                return NodeDialer.dial(server.authServer, what: "the auth server of \(site)", timeout: ProxyServer.routeTimeout, on: server.loop) {
                     [self] in joined($0.map { .stream($0) }, channel)
                 }
             }

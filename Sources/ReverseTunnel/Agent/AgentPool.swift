@@ -12,6 +12,7 @@ internal import SSHWire
 package final class AgentPool {
     let loop: Loop
     private let credential: () -> AgentCredential
+    private let authServer: String
     private let randomness: any Randomness
     private let logger: Logger
     private var snapshot: ClusterSnapshot
@@ -33,11 +34,16 @@ package final class AgentPool {
     /// What one tunnel channel may hold in flight: a wide window, because the path to a site may be long.
     private static let channelWindow: UInt32 = 8 << 20
 
+    /// - Parameters:
+    ///   - credential: asked for every connection, so that a renewed certificate is used at once.
+    ///   - authServer: `HOST:PORT` of this cluster's auth API, for those who ask for it through a tunnel.
     package init(
-        snapshot: ClusterSnapshot, credential: @escaping () -> AgentCredential, randomness: any Randomness, on loop: Loop, logger: Logger
+        snapshot: ClusterSnapshot, credential: @escaping () -> AgentCredential, authServer: String, randomness: any Randomness, on loop: Loop,
+        logger: Logger
     ) {
         self.snapshot = snapshot
         self.credential = credential
+        self.authServer = authServer
         self.randomness = randomness
         self.loop = loop
         self.logger = logger
@@ -165,10 +171,7 @@ package final class AgentPool {
             case TransportDestination.nodeList:
                 NodeListChannel.serve(try NodeList(snapshot).json(), request)
             case TransportDestination.authService:
-                guard let auth = snapshot.state.authServers.first(where: { !$0.sshAddr.isEmpty }) else {
-                    throw .connectionProblem("no auth server of \(snapshot.clusterName) is known here")
-                }
-                connect(auth.sshAddr, what: "the auth server of \(snapshot.clusterName)", request)
+                connect(authServer, what: "the auth server of \(snapshot.clusterName)", request)
             default:
                 let target = try RouteTarget(host: destination.host, port: destination.port)
                 guard case .node(let node, let address) = try Router.route(to: target, in: snapshot, isSite: { _ in false }) else {

@@ -1,0 +1,88 @@
+import AuthAPI
+import AuthService
+import Base
+import ClusterModel
+import Config
+import Crypto
+import EventLoop
+import Logging
+import NodeService
+import Programs
+import SSHEngine
+
+/// The node of this process. Bound to its loop.
+final class NodeAssembly {
+    private let server: NodeServer
+    private let presence: NodePresence
+    private let cache: AuthCache
+    private let renewing: Task<Void, Never>
+
+    private init(_ server: NodeServer, _ presence: NodePresence, _ cache: AuthCache, _ renewing: Task<Void, Never>) {
+        self.server = server
+        self.presence = presence
+        self.cache = cache
+        self.renewing = renewing
+    }
+
+    static func start(
+        _ config: Config, _ directory: DataDirectory, _ local: AuthService?, _ randomness: any Randomness, _ loop: isolated EventLoop,
+        _ logger: Logger
+    ) async throws -> NodeAssembly {
+        guard let node = config.node else { preconditionFailure("no node is configured") }
+        let membership = HostMembership(
+            config: config, directory: directory, role: .node, joinRole: .node,
+            publicAddresses: HostAddresses.names(config, listen: [node.listen], public: node.publicAddresses, loopback: false), local: local,
+            randomness: randomness, logger: logger)
+        let identity = try await membership.identity(loop)
+        let credentials = try HostCredentials(identity)
+        let transport = RenewableTransport(HostMembership.transport(config, identity, loop))
+        let client = AuthClient(transport: transport)
+        let cache = AuthCache(client: client, directory: directory.cache, name: "node", eventLoop: loop, randomness: randomness, logger: logger)
+        cache.start()
+        guard let snapshot = await cache.first() else { throw CancellationError() }
+
+        let inside = loop.inside
+        let configuration = NodeConfiguration(
+            uuid: directory.uuid, hostname: config.nodename, cluster: identity.cluster, labels: node.labels, address: node.listen,
+            webProxyAddress: snapshot.state.proxies.first?.webAddr, hostKeys: [credentials.hostKey],
+            sessionChildExecutable: try FileIO.executablePath())
+        let server = NodeServer(
+            configuration: configuration, snapshot: snapshot, randomness: randomness, counters: Counters(), logger: logger, on: inside)
+        try server.start()
+        let bound = LoopBound(server, on: inside)
+        cache.onChange { snapshot in
+            loop.post { loop in bound.value(on: loop)?.update(snapshot: snapshot) }
+        }
+        let address = server.address ?? node.listen
+        let presence = NodePresence(
+            client: client,
+            node: Node(
+                uuid: directory.uuid, hostname: config.nodename,
+                addr: config.announced(address, public: node.publicAddresses)?.description ?? "\(address)", labels: node.labels,
+                cluster: identity.cluster, version: Version.number),
+            randomness: randomness, logger: logger)
+        presence.start(on: loop)
+        let renewing = loop.spawn { loop in
+            await membership.keepRenewed(credentials, transport, loop) { _ in
+                loop.post { loop in
+                    var renewed = configuration
+                    renewed.hostKeys = [credentials.hostKey]
+                    bound.value(on: loop)?.update(configuration: renewed)
+                }
+            }
+        }
+        return NodeAssembly(server, presence, cache, renewing)
+    }
+
+    func drain(_ whenIdle: @escaping () -> Void) {
+        presence.stop()
+        server.drain(whenIdle)
+    }
+
+    func close() {
+        renewing.cancel()
+        cache.stop()
+        presence.stop()
+        server.stop()
+    }
+}

@@ -1,0 +1,221 @@
+import AuthAPI
+import AuthService
+import Base
+import ClusterModel
+import Config
+import Crypto
+import EventLoop
+import Logging
+import Programs
+import ProxyService
+import ReverseTunnel
+import SSHEngine
+import SSHNet
+
+/// The proxy of this process: users' SSH, tunnels in, tunnels out, and HTTPS. Bound to its loop.
+final class ProxyAssembly {
+    private let users: ProxyServer
+    private let tunnels: TunnelServer
+    private let agents: AgentPool
+    private let web: WebServer
+    private let cache: AuthCache
+    private let client: AuthClient
+    private let loop: Loop
+    private let logger: Logger
+    private var tasks: [Task<Void, Never>] = []
+    private var record: ProxyRecord
+    private var heartbeatTimer: LoopTimer?
+    private var isReporting = false
+    private var reportsAgain = false
+
+    /// A third of what an announcement lasts.
+    private static let heartbeatInterval: Duration = .seconds(20)
+    private static let retryInterval: Duration = .seconds(2)
+
+    private init(
+        users: ProxyServer, tunnels: TunnelServer, agents: AgentPool, web: WebServer, cache: AuthCache, client: AuthClient, record: ProxyRecord,
+        loop: Loop, logger: Logger
+    ) {
+        self.users = users
+        self.tunnels = tunnels
+        self.agents = agents
+        self.web = web
+        self.cache = cache
+        self.client = client
+        self.record = record
+        self.loop = loop
+        self.logger = logger
+    }
+
+    static func start(
+        _ config: Config, _ directory: DataDirectory, _ local: AuthService?, _ randomness: any Randomness, _ loop: isolated EventLoop,
+        _ logger: Logger
+    ) async throws -> ProxyAssembly {
+        guard let proxy = config.proxy else { preconditionFailure("no proxy is configured") }
+        let listen = [proxy.listen, proxy.tunnelListen, proxy.webListen]
+        let membership = HostMembership(
+            config: config, directory: directory, role: .proxy, joinRole: .proxy,
+            publicAddresses: HostAddresses.names(
+                config, listen: listen, public: proxy.publicAddresses + proxy.sshPublicAddresses + proxy.tunnelPublicAddresses),
+            local: local, randomness: randomness, logger: logger)
+        let identity = try await membership.identity(loop)
+        let credentials = try HostCredentials(identity)
+        let transport = RenewableTransport(HostMembership.transport(config, identity, loop))
+        let client = AuthClient(transport: transport)
+        let cache = AuthCache(
+            client: client, directory: directory.cache, name: "proxy", eventLoop: loop, randomness: randomness, logger: logger)
+        cache.start()
+        guard let snapshot = await cache.first() else { throw CancellationError() }
+
+        let inside = loop.inside
+        let authServer = config.authServers.first.map(\.description) ?? ""
+        var limits = EngineLimits()
+        limits.authenticationTimeMax = config.limits.authenticationDeadline
+        let userLimits = limits
+        var tunnelLimits = limits
+        tunnelLimits.windowBytes = 8 << 20
+        // Many users share one tunnel.
+        tunnelLimits.channelsMax = 16_384
+        let agentLimits = tunnelLimits
+        let tunnels = TunnelServer(
+            snapshot: snapshot,
+            configuration: { configuration(credentials, agentLimits, AgentPool.heartbeat, randomness) }, on: inside, logger: logger)
+        let users = ProxyServer(
+            snapshot: snapshot, registry: tunnels.registry, authServer: authServer,
+            configuration: { configuration(credentials, userLimits, KeepAlive.Options(interval: .seconds(30), missesMax: 3), randomness) },
+            on: inside, logger: logger)
+        let agents = AgentPool(
+            snapshot: snapshot, credential: { credentials.agentCredential }, authServer: authServer, randomness: randomness, on: inside,
+            logger: logger)
+        var record = ProxyRecord(uuid: directory.uuid, hostname: config.nodename, sshAddr: "", tunnelAddr: "", webAddr: "")
+        let listenerLimits = ListenerLimits(
+            total: config.limits.maxConnections, perAddress: config.limits.maxPerAddress, unauthenticated: config.limits.maxUnauthenticated)
+        record.sshAddr = announced(config, try users.listen(on: proxy.listen, limits: listenerLimits), proxy.sshPublicAddresses)
+        record.tunnelAddr = announced(config, try tunnels.listen(on: proxy.tunnelListen, limits: listenerLimits), proxy.tunnelPublicAddresses)
+        record.webAddr = announced(config, proxy.webListen, proxy.publicAddresses)
+        let web = try WebServer(
+            identity: try await webIdentity(proxy, identity, loop), auth: client,
+            ping: WebPing(
+                cluster: snapshot.clusterName, version: Version.number, sshAddr: record.sshAddr, tunnelAddr: record.tunnelAddr,
+                webAddr: record.webAddr),
+            clock: SystemClock(), on: inside, logger: logger)
+        try web.listen(on: proxy.webListen)
+        logger.info(
+            "proxy listens",
+            metadata: ["ssh": "\(proxy.listen)", "tunnel": "\(proxy.tunnelListen)", "web": "\(proxy.webListen)"])
+
+        let assembly = ProxyAssembly(
+            users: users, tunnels: tunnels, agents: agents, web: web, cache: cache, client: client, record: record, loop: inside, logger: logger)
+        assembly.begin(membership, credentials, transport, renewsWeb: proxy.https == nil, loop)
+        return assembly
+    }
+
+    private func begin(
+        _ membership: HostMembership, _ credentials: HostCredentials, _ transport: RenewableTransport, renewsWeb: Bool, _ eventLoop: isolated EventLoop
+    ) {
+        let bound = LoopBound(self, on: loop)
+        cache.onChange { snapshot in
+            eventLoop.post { loop in bound.value(on: loop)?.update(snapshot) }
+        }
+        tunnels.registry.onChange = { [weak self] in self?.reportTunnels() }
+        tasks.append(
+            eventLoop.spawn { loop in
+                await membership.keepRenewed(credentials, transport, loop) { identity in
+                    guard renewsWeb else { return }
+                    loop.post { loop in bound.value(on: loop)?.renewed(identity) }
+                }
+            })
+        agents.start()
+        heartbeat()
+    }
+
+    private func update(_ snapshot: ClusterSnapshot) {
+        tunnels.update(snapshot)
+        users.update(snapshot)
+        agents.update(snapshot)
+    }
+
+    private func renewed(_ identity: HostIdentity) {
+        do throws(TeleportError) {
+            try web.setIdentity(identity)
+        } catch {
+            logger.error("the renewed certificate cannot be used for HTTPS", metadata: ["error": "\(error.message)"])
+        }
+    }
+
+    private static func configuration(
+        _ credentials: HostCredentials, _ limits: EngineLimits, _ keepAlive: KeepAlive.Options, _ randomness: any Randomness
+    ) -> ConnectionConfiguration {
+        var engine = EngineConfiguration(role: .server(ServerOptions(hostKeys: [credentials.hostKey])))
+        engine.limits = limits
+        return ConnectionConfiguration(engine: engine, randomness: randomness, keepAlive: keepAlive)
+    }
+
+    private static func announced(_ config: Config, _ listen: SocketAddress, _ addresses: [HostPort]) -> String {
+        (config.announced(listen, public: addresses)?.description) ?? "\(listen)"
+    }
+
+    /// HTTPS with the operator's certificate where the configuration names one, else with the cluster's own.
+    private static func webIdentity(
+        _ proxy: Config.Proxy, _ identity: HostIdentity, _ loop: isolated EventLoop
+    ) async throws -> HostIdentity {
+        guard let files = proxy.https else { return identity }
+        return try await loop.work {
+            var web = identity
+            web.tlsCertificate = String(decoding: try FileIO.read(files.certFile, max: 1 << 20), as: UTF8.self)
+            web.tlsPrivateKey = String(decoding: try FileIO.read(files.keyFile, max: 1 << 20), as: UTF8.self)
+            return web
+        }
+    }
+
+    // MARK: Presence
+
+    private func heartbeat() {
+        let (client, record) = (client, record)
+        loop.perform({ try await client.heartbeat(record) }) { [weak self] result in
+            guard let self else { return }
+            var pause = Self.heartbeatInterval
+            if case .failure(let error) = result {
+                logger.warning("cannot announce this proxy", metadata: ["error": "\(error)"])
+                pause = Self.retryInterval
+            }
+            heartbeatTimer = loop.schedule(after: pause) { [weak self] in self?.heartbeat() }
+        }
+        reportTunnels()
+    }
+
+    /// Tells the auth server which sites are connected; changes that come while it is told are told next.
+    private func reportTunnels() {
+        guard !isReporting else {
+            reportsAgain = true
+            return
+        }
+        isReporting = true
+        let (client, connected) = (client, tunnels.registry.connected)
+        loop.perform({ try await client.reportTunnels(connected: connected) }) { [weak self] result in
+            guard let self else { return }
+            isReporting = false
+            if case .failure(let error) = result { logger.warning("cannot report the tunnels", metadata: ["error": "\(error)"]) }
+            guard reportsAgain else { return }
+            reportsAgain = false
+            reportTunnels()
+        }
+    }
+
+    // MARK: The end
+
+    func stopAccepting() {
+        users.stopAccepting()
+    }
+
+    func close(then: @escaping () -> Void) {
+        heartbeatTimer?.cancel()
+        tunnels.registry.onChange = nil
+        for task in tasks { task.cancel() }
+        cache.stop()
+        users.close()
+        tunnels.close()
+        agents.stop()
+        web.close(then: then)
+    }
+}

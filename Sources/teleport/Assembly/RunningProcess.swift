@@ -1,0 +1,100 @@
+import AuthAPI
+import AuthService
+import Base
+import ClusterModel
+import Config
+import Crypto
+import EventLoop
+import Logging
+import Programs
+import SQLiteBackend
+
+/// The services of a running process, and their end. Bound to the main loop.
+final class RunningProcess {
+    private let loop: Loop
+    private let logger: Logger
+    private let auth: AuthAssembly?
+    private let proxy: ProxyAssembly?
+    private let node: NodeAssembly?
+    private var signals: [SignalWatcher] = []
+    private var stopper: DescriptorWatcher?
+    private var graceTimer: LoopTimer?
+    private var isStopping = false
+    private var isClosed = false
+
+    private init(auth: AuthAssembly?, proxy: ProxyAssembly?, node: NodeAssembly?, loop: Loop, logger: Logger) {
+        self.auth = auth
+        self.proxy = proxy
+        self.node = node
+        self.loop = loop
+        self.logger = logger
+    }
+
+    /// Starts what the configuration asks for: first the auth server, whom the others need.
+    static func start(
+        _ config: Config, _ directory: DataDirectory, _ loop: isolated EventLoop, _ logger: Logger
+    ) async throws -> RunningProcess {
+        let randomness = SystemRandomness()
+        let auth = config.auth == nil ? nil : try await AuthAssembly.start(config, directory, randomness, loop, logger)
+        let proxy = config.proxy == nil ? nil : try await ProxyAssembly.start(config, directory, auth?.service, randomness, loop, logger)
+        let node = config.node == nil ? nil : try await NodeAssembly.start(config, directory, auth?.service, randomness, loop, logger)
+        logger.info(
+            "started",
+            metadata: ["version": "\(Version.line)", "roles": "\(config.roles.map(\.rawValue).joined(separator: ","))", "node": "\(config.nodename)"])
+        return RunningProcess(auth: auth, proxy: proxy, node: node, loop: loop.inside, logger: logger)
+    }
+
+    /// TERM and INT drain and end the process, a second one ends it at once; HUP says what it cannot reload.
+    ///
+    /// - Parameter stopWithDescriptor: the end of file of this descriptor ends the process as TERM does.
+    func watchSignals(stopWithDescriptor: Int32?) throws(TeleportError) {
+        for signal in [Signal.terminate, .interrupt] {
+            signals.append(try SignalWatcher(signal, on: loop) { [self] in stop("\(signal.name ?? "")") })
+        }
+        signals.append(
+            try SignalWatcher(.hangUp, on: loop) { [self] in
+                logger.notice("certificates are renewed by themselves; log level, labels and addresses need a restart")
+            })
+        if let descriptor = stopWithDescriptor {
+            let watcher = try DescriptorWatcher(FileDescriptor(descriptor), on: loop) { [self] _ in
+                stopper?.watch([])
+                stop("the end of the process that started this one")
+            }
+            watcher.watch([.readable])
+            stopper = watcher
+        }
+    }
+
+    private func stop(_ cause: String) {
+        guard !isStopping else {
+            logger.notice("ending at once")
+            return loop.eventLoop.stop()
+        }
+        isStopping = true
+        logger.notice("stopping; a second signal ends at once", metadata: ["cause": "\(cause)"])
+        proxy?.stopAccepting()
+        graceTimer = loop.schedule(after: ProcessAssembly.gracePeriod) { [self] in close() }
+        if let node { node.drain { [self] in close() } } else { close() }
+    }
+
+    private func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        graceTimer?.cancel()
+        node?.close()
+        // Last words go out before the loop ends.
+        loop.schedule(after: .milliseconds(100)) { [self] in closeProxy() }
+    }
+
+    private func closeProxy() {
+        if let proxy { proxy.close { [self] in closeAuth() } } else { closeAuth() }
+    }
+
+    private func closeAuth() {
+        if let auth { auth.stop { [self] in end() } } else { end() }
+    }
+
+    private func end() {
+        loop.eventLoop.stop()
+    }
+}
