@@ -1,0 +1,57 @@
+import ArgumentParser
+import AuthAPI
+import Base
+import ClientKit
+import ClusterModel
+import Programs
+import SSHWire
+
+/// What `authorities … export` and `auth export` share.
+struct ExportOptions: ParsableArguments {
+    enum Kind: String, ExpressibleByArgument, CaseIterable, Sendable { case user, host }
+
+    @Option(help: "user: lines for sshd's TrustedUserCAKeys; host: @cert-authority lines for known_hosts.") var type: Kind
+    @Option(help: ArgumentHelp("Only this cluster's; by default those of every cluster that is trusted for it.", valueName: "name")) var cluster: String?
+    @Flag(help: "Fingerprints instead of keys.") var fingerprint = false
+
+    func export(_ admin: AdminOptions) throws {
+        let (type, cluster, fingerprint) = (type, cluster, fingerprint)
+        try admin.run { client, _ in
+            let all = try await client.resources(.certificateAuthority).compactMap { resource -> CertificateAuthority? in
+                if case .certificateAuthority(let authority) = resource { authority } else { nil }
+            }
+            let wanted = all.filter { $0.type.rawValue == type.rawValue && (cluster == nil || $0.cluster == cluster) }
+            guard !wanted.isEmpty else {
+                throw TeleportError.notFound("no \(type.rawValue) authority of cluster \(cluster ?? "") is known here; `tctl clusters ls` lists the clusters")
+            }
+            let clusters = Set(all.filter { $0.type == .host }.map(\.cluster))
+            for authority in wanted {
+                for key in authority.keys {
+                    if fingerprint {
+                        print("\(authority.cluster) \(type.rawValue) \(key.fingerprint)")
+                    } else {
+                        switch type {
+                        case .user: print(key.text(comment: authority.cluster))
+                        case .host: print(AuthorityLines.knownHosts(key, cluster: authority.cluster, others: clusters.subtracting([authority.cluster])))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct AuthoritiesCommand: ParsableCommand {
+    enum Action: String, ExpressibleByArgument { case export }
+
+    static let configuration = CommandConfiguration(
+        commandName: "authorities", abstract: "Exports certificate authorities for OpenSSH.",
+        discussion: "Example: tctl authorities --type=host export >> ~/.ssh/known_hosts")
+    @OptionGroup var admin: AdminOptions
+    @OptionGroup var options: ExportOptions
+    @Argument(help: "export") var action: Action
+
+    func run() throws {
+        try options.export(admin)
+    }
+}

@@ -1,0 +1,45 @@
+import ArgumentParser
+import AuthAPI
+import Base
+import ClusterModel
+import Programs
+
+struct ClustersCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "clusters", abstract: "Sites that dial in and root clusters that this one dials.", discussion: "Example: tctl clusters ls",
+        subcommands: [List.self])
+
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "ls", abstract: "Lists the clusters with the state of their tunnels.", discussion: "Example: tctl clusters ls --format=json")
+        @OptionGroup var admin: AdminOptions
+        @Option(help: "text or json.") var format = OutputFormat.text
+
+        struct Line: Encodable {
+            let name: String
+            /// `leaf` dials in, `root` is dialled.
+            let type: String
+            let status: String
+            let last_heartbeat: String?
+        }
+
+        func run() throws {
+            let format = format
+            try admin.run { client, _ in
+                var lines: [Line] = []
+                for case .remoteCluster(let leaf) in try await client.resources(.remoteCluster) {
+                    lines.append(
+                        Line(name: leaf.name, type: "leaf", status: leaf.connected ? "online" : "offline", last_heartbeat: leaf.lastHeartbeat?.text))
+                }
+                for case .trustedCluster(let root) in try await client.resources(.trustedCluster) {
+                    lines.append(Line(name: root.name, type: "root", status: root.enabled ? "enabled" : "disabled", last_heartbeat: nil))
+                }
+                try format.show(lines) {
+                    var table = Table(["Cluster", "Type", "Status", "Last heartbeat"])
+                    for line in lines { table.add([line.name, line.type, line.status, line.last_heartbeat ?? "-"]) }
+                    return table
+                }
+            }
+        }
+    }
+}
