@@ -21,7 +21,8 @@ struct AuthorizedKeyTests {
     @Test func `a line that is no key is refused`() {
         let text = key.text()
         for bad in [
-            "", "# comment", "ssh-ed25519", "ssh-ed25519 ", "ssh-ed25519 !!!!", "ssh-rsa " + text.dropFirst(12), "command=\"open " + text,
+            "", "# comment", "# " + text, "#" + text, "ssh-ed25519", "ssh-ed25519 ", "ssh-ed25519 !!!!", "ssh-rsa " + text.dropFirst(12),
+            "command=\"open " + text,
             text + "\n" + text, "ssh-dss AAAA", "no-pty",
         ] {
             #expect(throws: KeyError.self, "\(bad)") { try AuthorizedKey(line: String(bad)) }
@@ -41,6 +42,11 @@ struct KnownHostsTests {
         for bad in ["a\n@cert-authority,b \(key.text())", "a\r\nb \(key.text())", "a \(key.text()) x\n* \(key.text())"] {
             #expect(throws: KeyError.badText("more than one line")) { try KnownHostsLine(line: bad) }
         }
+    }
+
+    @Test(arguments: ["#a", ",a", "a,,b", "a,", ",@cert-authority"])
+    func `a comment's sign and empty patterns are no host`(patterns: String) {
+        #expect(throws: KeyError.badText("not a known_hosts line")) { try KnownHostsLine(line: "\(patterns) \(key.text())") }
     }
 
     @Test func `a line that is written reads as itself`() throws {

@@ -16,6 +16,7 @@ package struct AuthorizedKey: Equatable, Sendable {
     package init(line: String) throws(KeyError) {
         let line = line.trimmingBlanks()
         guard !line.contains(where: \.isNewline) else { throw .badText("more than one line") }
+        guard !line.hasPrefix("#") else { throw .badText("a comment") }
         var rest = line
         var options: [String] = []
         if let word = rest.split(maxSplits: 1, whereSeparator: \.isBlank).first, KeyType(rawValue: String(word)) == nil {

@@ -37,8 +37,10 @@ package struct KnownHostsLine: Equatable, Sendable {
         } else {
             marker = nil
         }
-        patterns = words[0].split(separator: ",", omittingEmptySubsequences: true).map(String.init)
-        guard !patterns.isEmpty, patterns.count <= Self.patternsMax else { throw .badText("not a known_hosts line") }
+        patterns = words[0].split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        guard !patterns.contains(""), patterns.count <= Self.patternsMax, !line.hasPrefix("#") else {
+            throw .badText("not a known_hosts line")
+        }
         let key = try AuthorizedKey(line: String(words[1]))
         guard key.options.isEmpty else { throw .badText("not a known_hosts line") }
         self.key = key.key
