@@ -102,6 +102,7 @@ targets += [
     tests("ConfigTests", "Config", "ClusterModel", "Base"),
     tests("HTTPServerTests", "HTTPServer", "HTTPClient", "EventLoop", "Crypto", "Base", log),
     tests("TidyTests"),
+    tests("ExamplesTests", "Config"),
     // The session child of a node under test: the node's own program, which the tests are not.
     .executableTarget(name: "SessionChildProgram", dependencies: ["NodeService"], path: "Tests/SessionChildProgram", swiftSettings: rules),
     tests(
