@@ -84,17 +84,11 @@ final class Acceptor {
         guard raw >= 0 else { throw UVError.errno("listening on \(address)") }
         let socket = FileDescriptor(raw)
         var one: CInt = 1
-        // A listener a loop: the kernel spreads the connections.
-        func sharePort() { unsafe setsockopt(raw, SOL_SOCKET, SO_REUSEPORT, &one, socklen_t(MemoryLayout<CInt>.size)) }
-        if family != AF_UNIX {
-            unsafe setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<CInt>.size))
-            // A port that the kernel chooses is shared only afterwards: else it may choose one that somebody shares already.
-            if address.port != 0 { sharePort() }
-        }
+        // Without SO_REUSEPORT: two processes on one port would each get some of the connections, and nobody would be told.
+        if family != AF_UNIX { unsafe setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<CInt>.size)) }
         unsafe try address.withSystemAddress { pointer, length throws(TeleportError) in
             guard unsafe bind(raw, pointer, length) == 0 else { throw UVError.errno("listening on \(address)") }
         }
-        if address.port == 0 { sharePort() }
         guard Glibc.listen(raw, backlog) == 0 else { throw UVError.errno("listening on \(address)") }
         return socket
     }
