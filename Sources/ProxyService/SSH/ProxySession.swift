@@ -23,12 +23,11 @@ final class ProxySession: ChannelHandler {
             return request.reply(false)
         }
         isTaken = true
+        // OpenSSH shows nothing of a refused subsystem but its name: accept it, and where it fails say why on stderr.
+        request.reply(true)
         do throws(TeleportError) {
             try serve(try ProxySubsystem(parsing: name), channel)
-            request.reply(true)
         } catch {
-            // OpenSSH shows nothing of a refused subsystem but its name: accept it, say why on stderr, and end.
-            request.reply(true)
             fail(channel, error)
         }
     }
