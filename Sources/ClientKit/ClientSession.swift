@@ -44,6 +44,7 @@ package final class ClientSession: ChannelHandler {
     private var windowWatcher: SignalWatcher?
     private var escape = EscapeFilter()
     private var refusedRequest: String?
+    private var inputHasEnded = false
 
     /// - Parameters:
     ///   - input: where stdin comes from; nil: nothing is sent.
@@ -128,9 +129,10 @@ package final class ClientSession: ChannelHandler {
     // MARK: Input
 
     private func readInput() {
-        guard let input, let channel, channel.state == .open, channel.isWritable else { return }
+        guard let channel, channel.state == .open, !inputHasEnded, channel.isWritable else { return }
+        guard let input else { return endInput(channel) }
         input.read { [self] bytes in
-            guard let bytes else { return channel.sendEOF() }
+            guard let bytes else { return endInput(channel) }
             guard isInteractive else {
                 channel.write(bytes)
                 return readInput()
@@ -140,6 +142,11 @@ package final class ClientSession: ChannelHandler {
             if filtered.disconnects { return finish(.failure(.connectionProblem("the session was ended by ~."))) }
             readInput()
         }
+    }
+
+    private func endInput(_ channel: SSHChannel) {
+        inputHasEnded = true
+        channel.sendEOF()
     }
 
     package func channelWritable(_ channel: SSHChannel) {

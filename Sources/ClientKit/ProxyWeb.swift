@@ -72,6 +72,8 @@ package struct ProxyWeb: AuthTransport {
             throw .accessDenied(
                 "the proxy \(server) cannot prove who it is: \(error.message); give the cluster's pin with --ca-pin=sha256:… (`tctl status` prints it), or --insecure",
                 cause: error)
+        } catch where error.kind == .connectionProblem {
+            throw .connectionProblem("the proxy \(server) cannot be reached: \(error.message)", cause: error)
         }
         guard (200..<300).contains(response.status) else { throw AuthAPIError.decode(status: response.status, body: response.body) }
         return response.body

@@ -104,7 +104,7 @@ package final class RemoteRun {
     private func runOne(_ name: String, site: String, login: String, _ proxy: ProxyClient) {
         proxy.connect(toNode: name, port: command.port ?? 0, site: site, login: login) { [self] result in
             switch result {
-            case .failure(let error): finish(.failure(error))
+            case .failure(let error): explain(error, site: site, proxy)
             case .success(let node):
                 let session = ClientSession(
                     command.session, on: node, terminal: command.terminal, readsInput: command.readsInput,
@@ -114,6 +114,17 @@ package final class RemoteRun {
                 }
                 session.start()
             }
+        }
+    }
+
+    /// A site that does not exist is told from a node that does not: the proxy was asked for `NODE.SITE` only.
+    private func explain(_ error: TeleportError, site: String, _ proxy: ProxyClient) {
+        guard error.kind == .accessDenied, site != client.identity.cluster else { return finish(.failure(error)) }
+        proxy.ask("proxysites") { [self] result in
+            guard let json = try? result.get(), let sites = try? SiteListing.parse(json), !sites.contains(where: { $0.name == site }) else {
+                return finish(.failure(error))
+            }
+            finish(.failure(.notFound("site \(site) is not known to the proxy; `tsh clusters` lists those that are", cause: error)))
         }
     }
 

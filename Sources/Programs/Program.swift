@@ -50,12 +50,13 @@ package enum Program {
             print(root.fullMessage(for: error))
             exit(0)
         }
-        // The parser's own errors: its first line says what is wrong, its last where to read on.
+        // The parser's own errors: the first line says what is wrong, the last where to read on; usage and help stand between.
         let lines = root.fullMessage(for: error).split(separator: "\n")
         var text = lines.first.map(String.init) ?? "wrong usage"
         if text.hasPrefix("Error: ") { text.removeFirst("Error: ".count) }
-        complain("ERROR: \(oneLine(text))")
-        for line in lines.dropFirst() { complain(String(line)) }
+        let hint = lines.last.map { $0.drop { $0 == " " } }.flatMap { $0.hasPrefix("See '") ? "; s" + $0.dropFirst() : nil } ?? ""
+        while text.last == "." { text.removeLast() }
+        complain("ERROR: \(oneLine(text))\(hint)")
         exit(2)
     }
 

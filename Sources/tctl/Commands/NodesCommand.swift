@@ -24,7 +24,7 @@ struct NodesCommand: ParsableCommand {
                     if let cluster, cluster != own {
                         try await SiteNodes.list(site: cluster, with: client, loop)
                     } else {
-                        try await client.listNodes()
+                        try await client.resources(.node).compactMap { if case .node(let node) = $0 { node } else { nil } }
                     }
                 let lines = NodeLine.sorted(nodes, cluster: cluster ?? own)
                 try format.show(lines) { Table(NodeLine.columns, rows: lines.map(\.cells)) }

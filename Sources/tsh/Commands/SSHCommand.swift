@@ -29,11 +29,18 @@ struct SSHCommand: ParsableCommand {
         "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_COLLATE", "LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME", "COLORTERM",
     ]
 
-    func run() throws {
-        let (target, command) = try Self.split(words)
+    func validate() throws {
         do {
-            let status = try connect(try CommandTarget(parsing: target), command)
-            throw ExitCode(status)
+            _ = try CommandTarget(parsing: try Self.split(words).target)
+        } catch let error as TeleportError {
+            throw ValidationError(error.message)
+        }
+    }
+
+    func run() throws {
+        do {
+            let (target, command) = try Self.split(words)
+            throw ExitCode(try connect(try CommandTarget(parsing: target), command))
         } catch let error as TeleportError {
             Program.report(error, debug: client.debug)
             throw ExitCode(RemoteRun.failureStatus)
