@@ -108,6 +108,8 @@ targets += [
     tests(
         "NodeServiceTests", "NodeService", "SessionChildProgram", "AuthAPI", "SSHNet", "SSHEngine", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base",
         log),
+    tests(
+        "ClientKitTests", "ClientKit", "Programs", "ClusterModel", "SSHEngine", "SSHWire", "EventLoop", "Crypto", "Base", arguments),
     tests("ReverseTunnelTests", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base"),
     tests("ProxyServiceTests", "ProxyService", "ReverseTunnel", "SSHNet", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base"),
     // The programs themselves, as people run them.

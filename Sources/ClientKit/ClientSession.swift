@@ -41,7 +41,7 @@ package final class ClientSession: ChannelHandler {
     private var then: ((Result<SessionEnd, TeleportError>) -> Void)?
     private var channel: SSHChannel?
     private var end: SessionEnd?
-    private var windowWatcher: SignalWatcher?
+    private var watchers: [SignalWatcher] = []
     private var escape = EscapeFilter()
     private var refusedRequest: String?
     private var inputHasEnded = false
@@ -103,7 +103,14 @@ package final class ClientSession: ChannelHandler {
         if let terminal, isInteractive {
             do throws(TeleportError) {
                 try terminal.makeRaw()
-                windowWatcher = try SignalWatcher(.windowChange, on: loop) { [weak self] in self?.sendWindowSize() }
+                watchers.append(try SignalWatcher(.windowChange, on: loop) { [weak self] in self?.sendWindowSize() })
+                // Whoever ends this process gets the terminal back as it was.
+                for signal in [Signal.terminate, .hangUp] {
+                    watchers.append(
+                        try SignalWatcher(signal, on: loop) { [weak self] in
+                            self?.finish(.failure(.connectionProblem("the session was ended by signal \(signal.name ?? "")")))
+                        })
+                }
             } catch {
                 return finish(.failure(error))
             }
@@ -198,8 +205,8 @@ package final class ClientSession: ChannelHandler {
     private func finish(_ result: Result<SessionEnd, TeleportError>) {
         guard let then else { return }
         self.then = nil
-        windowWatcher?.close()
-        windowWatcher = nil
+        for watcher in watchers { watcher.close() }
+        watchers = []
         if isInteractive { terminal?.restore() }
         node.ended = nil
         then(result)

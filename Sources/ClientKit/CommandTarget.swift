@@ -41,6 +41,21 @@ package struct CommandTarget: Equatable, Sendable {
         }
     }
 
+    /// The words behind the options of `tsh ssh`: where, and the command, joined by blanks as `ssh` does; nil where there is none.
+    ///
+    /// A `--` before the target or before the command ends the options, of which there are none.
+    package static func split(_ words: [String]) throws(TeleportError) -> (target: CommandTarget, command: String?) {
+        var words = words[...]
+        if words.first == "--" {
+            words.removeFirst()
+        } else if let word = words.first, word.hasPrefix("-") {
+            throw .badParameter("unknown option \(word)")
+        }
+        guard let target = words.popFirst() else { throw .badParameter("no node is named: [LOGIN@]NODE[@SITE]") }
+        if words.first == "--" { words.removeFirst() }
+        return (try CommandTarget(parsing: target), words.isEmpty ? nil : words.joined(separator: " "))
+    }
+
     /// Whether the sites have to be known before it is clear what is meant.
     package var needsSites: Bool {
         if case .either = place { true } else { false }

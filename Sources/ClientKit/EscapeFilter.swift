@@ -1,17 +1,24 @@
 /// Finds `~.` at the beginning of a line that a person types, as `ssh` does: it ends the session. `~~` sends one `~`.
-struct EscapeFilter {
+package struct EscapeFilter {
     private enum State {
         case lineStart, line, tilde
     }
 
     private var state = State.lineStart
 
-    struct Filtered: Equatable {
-        var bytes: [UInt8]
-        var disconnects: Bool
+    package struct Filtered: Equatable {
+        package let bytes: [UInt8]
+        package let disconnects: Bool
+
+        package init(bytes: [UInt8], disconnects: Bool) {
+            self.bytes = bytes
+            self.disconnects = disconnects
+        }
     }
 
-    mutating func filter(_ input: [UInt8]) -> Filtered {
+    package init() {}
+
+    package mutating func filter(_ input: [UInt8]) -> Filtered {
         var output: [UInt8] = []
         output.reserveCapacity(input.count + 1)
         for byte in input {

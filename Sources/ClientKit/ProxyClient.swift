@@ -76,7 +76,7 @@ package final class ProxyClient: ConnectionHandler {
     // MARK: ConnectionHandler
 
     package func connection(_ connection: SSHConnection, verify hostKey: HostKeyOffer, answer: @escaping (HostKeyAnswer) -> Void) {
-        let verdict = identity.judgeProxy(hostKey, name: host, now: loop.wallTime)
+        let verdict = identity.judgeProxy(hostKey.identity, name: host, now: loop.wallTime)
         if case .reject(let reason) = verdict { refusal = reason }
         answer(verdict)
     }
@@ -114,20 +114,20 @@ extension ClientIdentity {
     }
 
     /// A proxy of our cluster is known by its role, under whatever name or address it is reached; anything else by its name.
-    func judgeProxy(_ hostKey: HostKeyOffer, name: String, now: UnixTime) -> HostKeyAnswer {
+    package func judgeProxy(_ host: KeyIdentity, name: String, now: UnixTime) -> HostKeyAnswer {
         var name = name
-        if case .certificate(let certificate) = hostKey.identity, certificate.extensions[CertificateExtension.role] == SystemRole.proxy.rawValue {
+        if case .certificate(let certificate) = host, certificate.extensions[CertificateExtension.role] == SystemRole.proxy.rawValue {
             name = certificate.validPrincipals.first ?? name
         }
-        return judge(hostKey, name: name, cluster: cluster, now: now)
+        return judge(host, name: name, cluster: cluster, now: now)
     }
 
     /// Only certificates of known host authorities are believed, each for its own cluster.
-    func judge(_ hostKey: HostKeyOffer, name: String, cluster: String?, now: UnixTime) -> HostKeyAnswer {
+    package func judge(_ host: KeyIdentity, name: String, cluster: String?, now: UnixTime) -> HostKeyAnswer {
         guard !hostAuthorities.isEmpty else {
             return .reject(reason: "no host authorities are known; log in with `tsh login`, or sign with `tctl auth sign --format=file`")
         }
-        guard case .certificate(let certificate) = hostKey.identity else { return .reject(reason: "it has a bare key and no certificate") }
+        guard case .certificate(let certificate) = host else { return .reject(reason: "it has a bare key and no certificate") }
         do throws(CertificateDistrust) {
             _ = try HostCertificateCheck(authorities: hostAuthorities).judge(certificate, name: name, cluster: cluster, now: now)
             return .accept

@@ -195,7 +195,7 @@ package final class RemoteRun {
 }
 
 /// Works through a list, some at once, and keeps the worst status.
-final class Fleet {
+package final class Fleet {
     private var waiting: ArraySlice<String>
     private var running = 0
     private var worst: Int32 = 0
@@ -203,7 +203,7 @@ final class Fleet {
     private let run: (String, @escaping (Int32) -> Void) -> Void
     private var then: ((Int32) -> Void)?
 
-    init(
+    package init(
         _ names: [String], atOnce: Int, run: @escaping (String, @escaping (Int32) -> Void) -> Void, then: @escaping (Int32) -> Void
     ) {
         waiting = names[...]
@@ -212,7 +212,7 @@ final class Fleet {
         self.then = then
     }
 
-    func start() {
+    package func start() {
         while running < atOnce, let name = waiting.popFirst() {
             running += 1
             run(name) { [self] status in

@@ -20,7 +20,7 @@ package enum SiteNodes {
         let randomness = SystemRandomness()
         let key = PrivateKey.generate(randomness: randomness)
         let signed = try await client.signUser(
-            SignUserRequest(user: "tctl", logins: ["-tctl"], ttlSeconds: certificateSeconds, publicKey: key.publicKey.text()))
+            SignUserRequest(user: "tctl", logins: ["tctl"], ttlSeconds: certificateSeconds, publicKey: key.publicKey.text()))
         let identity = try ClientIdentity(
             privateKey: PrivateKeyFile(key: key).text(randomness: randomness), certificate: signed.sshCertificate,
             authorityLines: IdentityFile.lines(signed.authorities), name: "the administrator's certificate")

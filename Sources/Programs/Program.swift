@@ -37,6 +37,14 @@ package enum Program {
         if let error = outcome.withLock({ $0 }) { throw error }
     }
 
+    /// Ends the process at once, after what was printed is out.
+    ///
+    /// The end that runs destructors would wait for libuv's worker pool, where a read from a terminal may wait for a key.
+    package static func exit(_ code: Int32) -> Never {
+        fflush(nil)
+        _exit(code)
+    }
+
     private static func finish(_ root: any ParsableCommand.Type, _ error: any Error, debug: Bool) -> Never {
         if let error = error as? TeleportError {
             report(error, debug: debug)
@@ -94,7 +102,8 @@ package struct GlobalOptions: Sendable {
         self.flags = flags
     }
 
-    func moved(behindCommandIn arguments: [String], of root: any ParsableCommand.Type) -> [String] {
+    /// The arguments as the parser understands them.
+    package func moved(behindCommandIn arguments: [String], of root: any ParsableCommand.Type) -> [String] {
         var globals: [String] = []
         var rest = arguments[...]
         while let word = rest.first {

@@ -38,14 +38,18 @@ package enum Version {
         }
         let noteSegment = 4
         let buildIDNote = 3
-        guard let headers = number(32, bytes: 4), let headerBytes = number(54, bytes: 2), let count = number(56, bytes: 2) else { return nil }
+        guard let headers = number(32, bytes: 4), let headerBytes = number(54, bytes: 2), let count = number(56, bytes: 2) else {
+            return nil
+        }
         for header in (0..<count).map({ headers + $0 * headerBytes }) {
-            guard number(header, bytes: 4) == noteSegment, var note = number(header + 8, bytes: 4), let size = number(header + 32, bytes: 4) else {
+            guard number(header, bytes: 4) == noteSegment, var note = number(header + 8, bytes: 4), let size = number(header + 32, bytes: 4)
+            else {
                 continue
             }
             let end = note + size
             while note < end {
-                guard let nameBytes = number(note, bytes: 4), let bytes = number(note + 4, bytes: 4), let type = number(note + 8, bytes: 4) else {
+                guard let nameBytes = number(note, bytes: 4), let bytes = number(note + 4, bytes: 4), let type = number(note + 8, bytes: 4)
+                else {
                     break
                 }
                 let start = note + 12 + (nameBytes + 3) / 4 * 4

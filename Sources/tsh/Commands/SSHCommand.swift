@@ -30,35 +30,23 @@ struct SSHCommand: ParsableCommand {
     ]
 
     func validate() throws {
+        // The parser takes words as they come from the first one on that is no option of ours.
+        if words.first == "--help" || words.first == "-h" { throw CleanExit.helpRequest(self) }
         do {
-            _ = try CommandTarget(parsing: try Self.split(words).target)
-        } catch let error as TeleportError {
+            _ = try CommandTarget.split(words)
+        } catch {
             throw ValidationError(error.message)
         }
     }
 
     func run() throws {
         do {
-            let (target, command) = try Self.split(words)
-            throw ExitCode(try connect(try CommandTarget(parsing: target), command))
+            let (target, command) = try CommandTarget.split(words)
+            throw ExitCode(try connect(target, command))
         } catch let error as TeleportError {
             Program.report(error, debug: client.debug)
             throw ExitCode(RemoteRun.failureStatus)
         }
-    }
-
-    /// The node, and the command behind it; nil where there is none.
-    static func split(_ words: [String]) throws -> (target: String, command: String?) {
-        var words = words[...]
-        if words.first == "--help" || words.first == "-h" { throw CleanExit.helpRequest(Self.self) }
-        if words.first == "--" {
-            words.removeFirst()
-        } else if let word = words.first, word.hasPrefix("-") {
-            throw ValidationError("Unknown option '\(word)'")
-        }
-        guard let target = words.popFirst() else { throw ValidationError("Missing node: [LOGIN@]NODE[@SITE]") }
-        if words.first == "--" { words.removeFirst() }
-        return (target, words.isEmpty ? nil : words.joined(separator: " "))
     }
 
     private func connect(_ target: CommandTarget, _ command: String?) throws -> Int32 {
