@@ -29,9 +29,10 @@ package struct ConfigOverrides: Equatable, Sendable {
         debug: Bool = false
     ) throws(TeleportError) {
         self.roles = try Self.flag("roles", roles, ServiceRole.parse)
-        authServers = try Self.flag("auth-server", authServer) { (text) throws(TeleportError) in
-            [try RemoteAddress(parsing: text).with(defaultPort: ConfigDefaults.authPort)]
-        } ?? []
+        authServers =
+            try Self.flag("auth-server", authServer) { (text) throws(TeleportError) in
+                [try RemoteAddress(parsing: text).with(defaultPort: ConfigDefaults.authPort)]
+            } ?? []
         self.token = token
         caPins = try Self.flag("ca-pin", caPin) { (text) throws(TeleportError) in [try CAPin(parsing: text)] } ?? []
         self.nodename = nodename

@@ -94,7 +94,9 @@ package struct StaticToken: Equatable, Sendable, Decodable {
         var roles: [JoinRole] = []
         for name in text[..<colon].split(separator: ",", omittingEmptySubsequences: false) {
             guard let role = JoinRole(rawValue: String(name)) else {
-                throw .badParameter("the token's role \(Names.quoted(String(name))) is none of \(JoinRole.allCases.map(\.rawValue).joined(separator: ", "))")
+                throw .badParameter(
+                    "the token's role \(Names.quoted(String(name))) is none of \(JoinRole.allCases.map(\.rawValue).joined(separator: ", "))"
+                )
             }
             roles.append(role)
         }
@@ -171,7 +173,9 @@ package enum LogOutput: Equatable, Sendable, Decodable {
         case "stderr": self = .standardError
         case "stdout": self = .standardOutput
         default:
-            guard text.hasPrefix("/") else { throw .badParameter("\(Names.quoted(text)) is none of stderr, stdout, or the path of a file from /") }
+            guard text.hasPrefix("/") else {
+                throw .badParameter("\(Names.quoted(text)) is none of stderr, stdout, or the path of a file from /")
+            }
             self = .file(text)
         }
     }

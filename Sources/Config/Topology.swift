@@ -35,9 +35,10 @@ package struct Topology: Equatable, Sendable {
         let entries = try YAMLDecoder.decode(TopologyFile.self, from: document)
         try entries.check(file: file)
         clusters = entries.clusters.map(\.value.cluster)
-        trusts = entries.trust.map { entries in
-            entries.map { Trust(leaf: $0.value.leaf, root: $0.value.root, roleMap: $0.value.roleMap) }
-        } ?? []
+        trusts =
+            entries.trust.map { entries in
+                entries.map { Trust(leaf: $0.value.leaf, root: $0.value.root, roleMap: $0.value.roleMap) }
+            } ?? []
     }
 }
 
@@ -52,7 +53,9 @@ private struct TopologyFile: Decodable {
             Topology.Cluster(
                 name: name.text, hosts: hosts.map(\.value.host),
                 users: users.map { users in
-                    users.map { ClusterModel.User(name: $0.value.name.text, roles: $0.value.roles ?? [Role.accessName], logins: $0.value.logins) }
+                    users.map {
+                        ClusterModel.User(name: $0.value.name.text, roles: $0.value.roles ?? [Role.accessName], logins: $0.value.logins)
+                    }
                 } ?? [])
         }
     }
@@ -152,8 +155,12 @@ private struct TopologyFile: Decodable {
         var names: Set<String> = []
         for entry in cluster.hosts {
             let host = entry.value
-            guard names.insert(host.name.text).inserted else { throw entry.error("a second host of the cluster is called \(host.name.text)") }
-            guard !host.roles.isEmpty, Set(host.roles).count == host.roles.count else { throw entry.error("roles: each host has one or more, each once") }
+            guard names.insert(host.name.text).inserted else {
+                throw entry.error("a second host of the cluster is called \(host.name.text)")
+            }
+            guard !host.roles.isEmpty, Set(host.roles).count == host.roles.count else {
+                throw entry.error("roles: each host has one or more, each once")
+            }
             for role in host.roles {
                 if let other = listeners.updateValue("\(cluster.name.text)/\(host.name.text)", forKey: "\(role) \(host.address.ip)") {
                     throw entry.error("\(other) has the role \(role.rawValue) on the same address \(host.address.ip)")

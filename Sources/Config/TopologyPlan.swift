@@ -89,7 +89,8 @@ package struct TopologyPlan: Sendable {
                     name: cluster.name, root: !topology.trusts.contains { $0.leaf == cluster.name },
                     proxies: hosts.filter { $0.roles.contains(.proxy) }.map { host in
                         TopologySummary.Proxy(
-                            host: host.name, ssh: "\(host.listen(ConfigDefaults.proxyPort))", tunnel: "\(host.listen(ConfigDefaults.tunnelPort))",
+                            host: host.name, ssh: "\(host.listen(ConfigDefaults.proxyPort))",
+                            tunnel: "\(host.listen(ConfigDefaults.tunnelPort))",
                             web: "\(host.listen(ConfigDefaults.webPort))")
                     },
                     auth: auth.map { "\($0.listen(ConfigDefaults.authPort))" } ?? "", config: auth?.configPath ?? "",
@@ -137,7 +138,8 @@ extension TopologyPlan.Host {
                 : YAMLValue(.mapping(labels.sorted { $0.key < $1.key }.map { YAMLPair(key: $0.key, line: 0, value: .text($0.value)) })),
         ])
         let proxy = YAMLValue.map([
-            "enabled": .plain("yes"), "listen_addr": listen(ConfigDefaults.proxyPort), "tunnel_listen_addr": listen(ConfigDefaults.tunnelPort),
+            "enabled": .plain("yes"), "listen_addr": listen(ConfigDefaults.proxyPort),
+            "tunnel_listen_addr": listen(ConfigDefaults.tunnelPort),
             "web_listen_addr": listen(ConfigDefaults.webPort),
         ])
         return "# Written from a topology; changes are lost when it starts again.\n"

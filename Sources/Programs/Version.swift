@@ -13,12 +13,16 @@ package enum Version {
     /// means a new link and no new compilation.
     private static var revision: String? {
         let image = beginningOfExecutable()
-        guard let identifier = buildID(image), identifier.count == revisionBytes else { return nil }
+        guard let identifier = buildID(image), identifier.count == revisionBytes + mark.count, identifier.suffix(mark.count) == mark[...] else {
+            return nil
+        }
         return String(Hex.encode(identifier).prefix(12))
     }
 
     /// A commit's SHA-1.
     private static let revisionBytes = 20
+    /// Behind it, so that no linker's own ID is taken for a commit: `git`.
+    private static let mark: [UInt8] = Array("git".utf8)
 
     /// Headers and notes stand at a program's beginning.
     private static func beginningOfExecutable() -> [UInt8] {

@@ -153,9 +153,11 @@ final class Statement {
         switch value {
         case .text(let text):
             let bytes = Array(text.utf8)
-            try database.check(unsafe bytes.withUnsafeBytes { unsafe teleport_sqlite3_bind_text(handle, index, $0.baseAddress, Int32($0.count)) })
+            try database.check(
+                unsafe bytes.withUnsafeBytes { unsafe teleport_sqlite3_bind_text(handle, index, $0.baseAddress, Int32($0.count)) })
         case .blob(let bytes):
-            try database.check(unsafe bytes.withUnsafeBytes { unsafe teleport_sqlite3_bind_blob(handle, index, $0.baseAddress, Int32($0.count)) })
+            try database.check(
+                unsafe bytes.withUnsafeBytes { unsafe teleport_sqlite3_bind_blob(handle, index, $0.baseAddress, Int32($0.count)) })
         case .integer(let number?):
             try database.check(unsafe sqlite3_bind_int64(handle, index, number))
         case .integer(nil), .null:

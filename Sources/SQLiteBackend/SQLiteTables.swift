@@ -21,7 +21,8 @@ final class SQLiteTables {
         self.historyMax = historyMax
         selectItem = try database.prepare("SELECT value, revision, expires FROM items WHERE key = ?1")
         selectRange = try database.prepare(
-            "SELECT key, value, revision, expires FROM items WHERE key >= ?1 AND key < ?2 AND (expires IS NULL OR expires > ?3) ORDER BY key")
+            "SELECT key, value, revision, expires FROM items WHERE key >= ?1 AND key < ?2 AND (expires IS NULL OR expires > ?3) ORDER BY key"
+        )
         upsertItem = try database.prepare("INSERT OR REPLACE INTO items (key, value, revision, expires) VALUES (?1, ?2, ?3, ?4)")
         deleteItem = try database.prepare("DELETE FROM items WHERE key = ?1")
         selectExpired = try database.prepare(

@@ -7,12 +7,14 @@ import Testing
     static let refused = [
         Refused("telport: {}\n", "teleport.yaml:1: telport: unknown key; known here: teleport, auth_service, ssh_service, proxy_service"),
         Refused(
-            "teleport:\n  log:\n    level: info\n", "teleport.yaml:3: teleport.log.level: unknown key; known here: output, severity, format"),
+            "teleport:\n  log:\n    level: info\n", "teleport.yaml:3: teleport.log.level: unknown key; known here: output, severity, format"
+        ),
         Refused("auth_service:\n  enabled: perhaps\n", "teleport.yaml:2: auth_service.enabled: yes or no is expected, found \"perhaps\""),
         Refused(
             "ssh_service:\n  listen_addr: db1:3022\n",
             "teleport.yaml:2: ssh_service.listen_addr: \"db1:3022\" is not an IP address and port to listen on, such as 0.0.0.0:3022"),
-        Refused("ssh_service:\n  listen_addr: 1.2.3.4:99999\n", "teleport.yaml:2: ssh_service.listen_addr: \"1.2.3.4:99999\" is not HOST:PORT"),
+        Refused(
+            "ssh_service:\n  listen_addr: 1.2.3.4:99999\n", "teleport.yaml:2: ssh_service.listen_addr: \"1.2.3.4:99999\" is not HOST:PORT"),
         Refused(
             "proxy_service:\n  public_addr: [a.example, b c]\n",
             "teleport.yaml:2: proxy_service.public_addr[1]: node name \"b c\" may have only letters, digits, '-' and '.'"),
@@ -35,7 +37,9 @@ import Testing
         Refused(
             "teleport:\n  log:\n    output: log.txt\n",
             "teleport.yaml:3: teleport.log.output: \"log.txt\" is none of stderr, stdout, or the path of a file from /"),
-        Refused("auth_service:\n  tokens: [0123456789abcdef]\n", "teleport.yaml:2: auth_service.tokens[0]: a token is written as ROLE[,ROLE…]:SECRET"),
+        Refused(
+            "auth_service:\n  tokens: [0123456789abcdef]\n",
+            "teleport.yaml:2: auth_service.tokens[0]: a token is written as ROLE[,ROLE…]:SECRET"),
         Refused(
             "auth_service:\n  tokens:\n  - \"nod:0123456789abcdef\"\n",
             "teleport.yaml:3: auth_service.tokens[0]: the token's role \"nod\" is none of node, proxy, auth, trusted_cluster"),
@@ -134,7 +138,8 @@ extension ConfigFileTests {
     @Test func `flags go over the file`() throws {
         let pin = "sha256:" + String(repeating: "0a", count: 32)
         let flags = try ConfigOverrides(
-            roles: "node,proxy", authServer: "auth.example", token: "fedcba9876543210", caPin: pin, nodename: "other", labels: "env=test,x=y",
+            roles: "node,proxy", authServer: "auth.example", token: "fedcba9876543210", caPin: pin, nodename: "other",
+            labels: "env=test,x=y",
             dataDir: "/tmp/d", listenIP: "127.0.0.5", advertiseIP: "10.1.1.1", pidFile: "/tmp/pid", debug: true)
         let config = try Self.config(
             """
@@ -156,7 +161,8 @@ extension ConfigFileTests {
     }
 
     @Test(arguments: [
-        (ConfigFlag.roles, "auth,nod", "--roles: role \"nod\" is none of auth, proxy, node"), (.roles, "auth,auth", "--roles: role auth is given twice"),
+        (ConfigFlag.roles, "auth,nod", "--roles: role \"nod\" is none of auth, proxy, node"),
+        (.roles, "auth,auth", "--roles: role auth is given twice"),
         (.authServer, "a b", "--auth-server: node name \"a b\" may have only letters, digits, '-' and '.'"),
         (.caPin, "abc", "--ca-pin: the pin \"abc\" is not sha256: and 64 hexadecimal digits, as `tctl status` prints it"),
         (.labels, "env", "--labels: label \"env\" is not KEY=VALUE"), (.listenIP, "host", "--listen-ip: \"host\" is not an IP address"),
@@ -182,7 +188,8 @@ extension ConfigFileTests {
         Refused("proxy_service: {https_key_file: /k}\n", "proxy_service.https_key_file is given without https_cert_file"),
         Refused("proxy_service: {https_cert_file: /k}\n", "proxy_service.https_cert_file is given without https_key_file"),
         Refused(
-            "ssh_service: {listen_addr: \"127.0.0.1:3023\"}\n", "ssh_service.listen_addr and proxy_service.listen_addr are both 0.0.0.0:3023"),
+            "ssh_service: {listen_addr: \"127.0.0.1:3023\"}\n",
+            "ssh_service.listen_addr and proxy_service.listen_addr are both 0.0.0.0:3023"),
         Refused("auth_service: {cluster_name: Hub}\n", "cluster name \"Hub\" may have only lower-case letters, digits, '-' and '.'"),
         Refused("teleport: {nodename: a b}\n", "node name \"a b\" may have only letters, digits, '-' and '.'"),
         Refused("teleport: {advertise_ip: 0.0.0.0}\n", "teleport.advertise_ip: \"0.0.0.0\" is not the IP address of a host"),

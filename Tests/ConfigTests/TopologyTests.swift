@@ -9,7 +9,8 @@ import Testing
 
     static func plan(_ name: String, dataDir: String = "/data") throws -> TopologyPlan {
         TopologyPlan(
-            try Topology(parsing: try readFile("\(root)/topologies/\(name).yaml"), file: name), dataDir: dataDir, randomness: SeededRandomness(seed: 1),
+            try Topology(parsing: try readFile("\(root)/topologies/\(name).yaml"), file: name), dataDir: dataDir,
+            randomness: SeededRandomness(seed: 1),
             now: UnixTime(seconds: 1_700_000_000))
     }
 
@@ -35,7 +36,9 @@ import Testing
                 #expect(authConfig.auth?.tokens.first?.value == config.authToken)
                 #expect(authConfig.auth?.tokens.first?.roles == [.proxy, .node])
             }
-            for listener in [config.auth?.listen, config.node?.listen, config.proxy?.listen, config.proxy?.webListen, config.proxy?.tunnelListen] {
+            for listener in [
+                config.auth?.listen, config.node?.listen, config.proxy?.listen, config.proxy?.webListen, config.proxy?.tunnelListen,
+            ] {
                 if let listener { #expect(listener.ip == host.address) }
             }
         }
@@ -87,11 +90,13 @@ import Testing
                 users: [{name: alice, logins: [root]}, {name: bob, logins: [], roles: [admin]}]
             """
         let plan = TopologyPlan(
-            try Topology(parsing: text.bytes, file: "t.yaml"), dataDir: "/d", randomness: SeededRandomness(seed: 1), now: UnixTime(seconds: 0))
+            try Topology(parsing: text.bytes, file: "t.yaml"), dataDir: "/d", randomness: SeededRandomness(seed: 1),
+            now: UnixTime(seconds: 0))
         #expect(plan.users.map(\.cluster) == ["hub", "hub"])
-        #expect(plan.users.map(\.user) == [
-            User(name: "alice", roles: ["access"], logins: ["root"]), User(name: "bob", roles: ["admin"], logins: []),
-        ])
+        #expect(
+            plan.users.map(\.user) == [
+                User(name: "alice", roles: ["access"], logins: ["root"]), User(name: "bob", roles: ["admin"], logins: []),
+            ])
     }
 
     static let hub = "clusters:\n  - name: hub\n    hosts:\n      - {name: a, address: 127.0.1.1, roles: [auth, proxy]}\n"
@@ -99,8 +104,11 @@ import Testing
         Refused("", "t.yaml: no topology is in it"),
         Refused("clusters: []\n", "t.yaml: clusters: a topology has at least one"),
         Refused("clusters:\n  - name: hub\n", "t.yaml:2: clusters[0]: the key hosts is missing"),
-        Refused("clusters:\n  - name: Hub\n    hosts: []\n", "t.yaml:2: clusters[0].name: cluster name \"Hub\" may have only lower-case letters, digits, '-' and '.'"),
-        Refused("clusters:\n  - name: hub\n    hosts: []\n", "t.yaml:2: clusters[0]: cluster hub has 0 hosts with the role auth, and needs one"),
+        Refused(
+            "clusters:\n  - name: Hub\n    hosts: []\n",
+            "t.yaml:2: clusters[0].name: cluster name \"Hub\" may have only lower-case letters, digits, '-' and '.'"),
+        Refused(
+            "clusters:\n  - name: hub\n    hosts: []\n", "t.yaml:2: clusters[0]: cluster hub has 0 hosts with the role auth, and needs one"),
         Refused(
             "clusters:\n  - name: hub\n    hosts:\n      - {name: a, address: here, roles: [auth]}\n",
             "t.yaml:4: clusters[0].hosts[0].address: \"here\" is not the IP address of a host, such as 127.0.1.1"),
@@ -108,19 +116,22 @@ import Testing
             "clusters:\n  - name: hub\n    hosts:\n      - {name: a, address: 127.0.1.1, roles: [auht]}\n",
             "t.yaml:4: clusters[0].hosts[0].roles[0]: \"auht\" is none of auth, proxy, node"),
         Refused(
-            hub + "      - {name: a, address: 127.0.1.2, roles: [node]}\n", "t.yaml:5: clusters[0].hosts[1]: a second host of the cluster is called a"),
+            hub + "      - {name: a, address: 127.0.1.2, roles: [node]}\n",
+            "t.yaml:5: clusters[0].hosts[1]: a second host of the cluster is called a"),
         Refused(
             hub + "      - {name: b, address: 127.0.1.1, roles: [proxy]}\n",
             "t.yaml:5: clusters[0].hosts[1]: hub/a has the role proxy on the same address 127.0.1.1"),
         Refused(
-            hub + "      - {name: b, address: 127.0.1.2, roles: []}\n", "t.yaml:5: clusters[0].hosts[1]: roles: each host has one or more, each once"),
+            hub + "      - {name: b, address: 127.0.1.2, roles: []}\n",
+            "t.yaml:5: clusters[0].hosts[1]: roles: each host has one or more, each once"),
         Refused(
             hub + "  - name: hub\n    hosts: [{name: a, address: 127.0.2.1, roles: [auth]}]\n",
             "t.yaml:5: clusters[1]: a second cluster is called hub"),
         Refused(hub + "trust:\n  - {leaf: east, root: hub, role_map: []}\n", "t.yaml:6: trust[0]: there is no cluster \"east\""),
         Refused(hub + "trust:\n  - {leaf: hub, root: hub, role_map: []}\n", "t.yaml:6: trust[0]: cluster hub cannot be a leaf of itself"),
         Refused(
-            hub + "  - name: east\n    hosts: [{name: a, address: 127.0.2.1, roles: [auth]}]\ntrust:\n  - {leaf: east, root: hub, role_map: []}\n",
+            hub
+                + "  - name: east\n    hosts: [{name: a, address: 127.0.2.1, roles: [auth]}]\ntrust:\n  - {leaf: east, root: hub, role_map: []}\n",
             "t.yaml:8: trust[0]: cluster east has no host with the role proxy, and a tunnel needs one at each end"),
         Refused(
             hub + "trust:\n  - leaf: hub\n    root: hub\n    role_map:\n      - {remote: \"*\", local: [admin]}\n",

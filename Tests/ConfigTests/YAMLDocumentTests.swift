@@ -35,7 +35,9 @@ import Testing
 
     @Test func `aliases that double nine times nine times are refused before they are written out`() {
         var text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
-        for level in 1..<9 { text += "a\(level): &a\(level) [" + Array(repeating: "*a\(level - 1)", count: 9).joined(separator: ", ") + "]\n" }
+        for level in 1..<9 {
+            text += "a\(level): &a\(level) [" + Array(repeating: "*a\(level - 1)", count: 9).joined(separator: ", ") + "]\n"
+        }
         let message = message { () throws(TeleportError) in _ = try YAMLDocument.parse(text.bytes, file: "f.yaml") }
         #expect(message == "f.yaml:5: more than 50000 values, aliases written out")
     }

@@ -5,8 +5,10 @@ import Testing
 
 @Suite struct YAMLWriterTests {
     static let texts = [
-        "plain", "", " ", "yes", "No", "null", "~", "12", "1.5", "-", "- a", "a: b", "a #b", "#a", "&a", "*a", "!a", "|", ">", "%a", "@a", "`a", "?", "{a}",
-        "[a]", "'a'", "\"a\"", "a\\b", "two\nlines\n", String(repeating: "long ", count: 180), "\u{7f}", "\u{9b}", "\u{2029}", "\u{ffff}", "tab\tin", "bell\u{7}", "é", "日本", "😀", "\u{2028}", "\u{85}", "\u{feff}a", "\u{0}", "---", "...",
+        "plain", "", " ", "yes", "No", "null", "~", "12", "1.5", "-", "- a", "a: b", "a #b", "#a", "&a", "*a", "!a", "|", ">", "%a", "@a",
+        "`a", "?", "{a}",
+        "[a]", "'a'", "\"a\"", "a\\b", "two\nlines\n", String(repeating: "long ", count: 180), "\u{7f}", "\u{9b}", "\u{2029}", "\u{ffff}",
+        "tab\tin", "bell\u{7}", "é", "日本", "😀", "\u{2028}", "\u{85}", "\u{feff}a", "\u{0}", "---", "...",
         "a:", ":a", "a,b", "root@db1", "/var/lib", "=", "<<", "y", "0x1f", "1_000", "2026-11-24", "{{internal.logins}}",
     ]
 

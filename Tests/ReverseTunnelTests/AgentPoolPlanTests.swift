@@ -16,9 +16,15 @@ struct AgentPoolPlanTests {
     }
 
     static let cases = [
-        Case(testDescription: "what is wanted and absent is dialled", wanted: [hub1, hub2], present: [:], actions: [.dial(hub1), .dial(hub2)]),
-        Case(testDescription: "what is there is left alone", wanted: [hub1, hub2], present: [hub1: .connected, hub2: .connecting], actions: []),
-        Case(testDescription: "what is no longer wanted ends", wanted: [hub2], present: [hub1: .connected, hub2: .connected], actions: [.stop(hub1)]),
+        Case(
+            testDescription: "what is wanted and absent is dialled", wanted: [hub1, hub2], present: [:],
+            actions: [.dial(hub1), .dial(hub2)]),
+        Case(
+            testDescription: "what is there is left alone", wanted: [hub1, hub2], present: [hub1: .connected, hub2: .connecting],
+            actions: []),
+        Case(
+            testDescription: "what is no longer wanted ends", wanted: [hub2], present: [hub1: .connected, hub2: .connected],
+            actions: [.stop(hub1)]),
         Case(
             testDescription: "a retry waits for its time", wanted: [hub1, hub2],
             present: [hub1: .waiting(retryAt: Instant(nanoseconds: 1_001)), hub2: .waiting(retryAt: Instant(nanoseconds: 1_000))],

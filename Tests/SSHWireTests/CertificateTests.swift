@@ -117,7 +117,9 @@ struct CertificateTests {
         try openSSH.run("ssh-keygen -q -s ca -t rsa-sha2-256 -I id -n root user.pub")
         let better = try Certificate(text: try openSSH.read("user-cert.pub"))
         try better.verifySignature()
-        #expect(throws: KeyError.signatureAlgorithmNotAllowed("rsa-sha2-256")) { try better.verifySignature(allowed: [.rsaSHA512, .ed25519]) }
+        #expect(throws: KeyError.signatureAlgorithmNotAllowed("rsa-sha2-256")) {
+            try better.verifySignature(allowed: [.rsaSHA512, .ed25519])
+        }
     }
 
     @Test func `an authority with an RSA key below 2048 bits is refused`() throws {
@@ -309,7 +311,9 @@ struct CertificateTests {
         Change("extensions at the limit", nil) { $0.extensions = (0..<64).map { ("x\(100 + $0)", []) } },
         Change("extensions past the limit", .malformed(.tooLong(65))) { $0.extensions = (0..<65).map { ("x\(100 + $0)", []) } },
         Change("extension data at the limit", nil) { $0.extensions = [("a", [UInt8](repeating: 1, count: 16384))] },
-        Change("extension data past the limit", .malformed(.tooLong(16385))) { $0.extensions = [("a", [UInt8](repeating: 1, count: 16385))] },
+        Change("extension data past the limit", .malformed(.tooLong(16385))) {
+            $0.extensions = [("a", [UInt8](repeating: 1, count: 16385))]
+        },
         Change("reserved not empty", nil) { $0.reserved = [1, 2, 3] },
         Change("no signature key", .malformed(.truncated(needed: 4))) { $0.signatureKey = [] },
         Change("larger than any certificate", .malformed(.tooLong(33121))) { $0.reserved = .init(repeating: 0, count: 32768) },

@@ -158,7 +158,9 @@ struct KeyTests {
         BadBlob("Ed25519 with more", .malformed(.trailingBytes(4)), [utf8("ssh-ed25519"), .init(repeating: 1, count: 32), []]),
         BadBlob("Ed25519 without", .malformed(.truncated(needed: 4)), [utf8("ssh-ed25519")]),
         BadBlob("security key of 31", .invalidKey, [utf8("sk-ssh-ed25519@openssh.com"), .init(repeating: 1, count: 31), utf8("ssh:")]),
-        BadBlob("curve that is not the type's", .invalidKey, [utf8("ecdsa-sha2-nistp256"), utf8("nistp384"), [4] + .init(repeating: 1, count: 64)]),
+        BadBlob(
+            "curve that is not the type's", .invalidKey,
+            [utf8("ecdsa-sha2-nistp256"), utf8("nistp384"), [4] + .init(repeating: 1, count: 64)]),
         BadBlob("point off the curve", .invalidKey, [utf8("ecdsa-sha2-nistp256"), utf8("nistp256"), [4] + .init(repeating: 1, count: 64)]),
         BadBlob("point at infinity", .invalidKey, [utf8("ecdsa-sha2-nistp256"), utf8("nistp256"), [0]]),
         BadBlob("compressed point", .invalidKey, [utf8("ecdsa-sha2-nistp256"), utf8("nistp256"), [2] + .init(repeating: 1, count: 32)]),

@@ -235,10 +235,11 @@ struct ChannelDataHeaderTests {
         #expect(read == header)
     }
 
-    @Test(arguments: [
-        [94, 0, 0, 0, 5, 0, 0, 0, 4, 1, 2, 3], [94, 0, 0, 0, 5, 0, 0, 0, 2, 1, 2, 3], [94, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 1],
-        [96, 0, 0, 0, 5], [94, 0, 0, 0, 5], [],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [94, 0, 0, 0, 5, 0, 0, 0, 4, 1, 2, 3], [94, 0, 0, 0, 5, 0, 0, 0, 2, 1, 2, 3], [94, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 1],
+            [96, 0, 0, 0, 5], [94, 0, 0, 0, 5], [],
+        ] as [[UInt8]])
     func `a length that is not that of the data is refused`(payload: [UInt8]) {
         #expect(throws: WireError.self) { try Self.read(payload) }
     }

@@ -126,7 +126,9 @@ struct SQLiteStoreTests {
             }
         }
         let output = String(decoding: try #require(result).standardOutputContent, as: UTF8.self)
-        let names = output.split(separator: "\n").filter { $0.hasPrefix("acknowledged ") }.map { String($0.dropFirst("acknowledged ".count)) }
+        let names = output.split(separator: "\n").filter { $0.hasPrefix("acknowledged ") }.map {
+            String($0.dropFirst("acknowledged ".count))
+        }
         #expect(names.count >= acknowledgedMin)
 
         let store = try SQLiteStore(path: path, clock: clock)

@@ -68,7 +68,8 @@ struct StoreContractTests {
             #expect(try await store.get(alice)?.value == "2".bytes)
             try await store.delete(alice)
             #expect(
-                await errorKind { () throws(TeleportError) in try await store.compareAndSwap(alice, expected: replaced, []) } == .compareFailed)
+                await errorKind { () throws(TeleportError) in try await store.compareAndSwap(alice, expected: replaced, []) }
+                    == .compareFailed)
         }
     }
 
@@ -117,7 +118,9 @@ struct StoreContractTests {
             #expect(try await store.get(alice) == nil)
             #expect(try await store.get(bob)?.revision == seen)
 
-            let revision = try await store.commit([.check(bob, expected: seen), .put(alice, "a".bytes), .delete(bob), .create(bob, "2".bytes)])
+            let revision = try await store.commit([
+                .check(bob, expected: seen), .put(alice, "a".bytes), .delete(bob), .create(bob, "2".bytes),
+            ])
             #expect(try await store.get(bob)?.value == "2".bytes)
             #expect(try await store.get(bob)?.revision == revision)
             #expect(try await store.get(alice)?.value == "a".bytes)
@@ -180,14 +183,18 @@ struct StoreContractTests {
     func `a lock has one holder, until it is released or its time is over`(store kind: StoreUnderTest) async throws {
         try await kind.with { store, clock in
             let lock = try await store.acquireLock("rotation", ttl: .seconds(10))
-            #expect(await errorKind { () throws(TeleportError) in _ = try await store.acquireLock("rotation", ttl: .seconds(10)) } == .alreadyAcquired)
+            #expect(
+                await errorKind { () throws(TeleportError) in _ = try await store.acquireLock("rotation", ttl: .seconds(10)) }
+                    == .alreadyAcquired)
             _ = try await store.acquireLock("other", ttl: .seconds(10))
             try await store.releaseLock(lock)
             let second = try await store.acquireLock("rotation", ttl: .seconds(10))
             clock.advance(seconds: 9)
             let renewed = try await store.renewLock(second, ttl: .seconds(10))
             clock.advance(seconds: 9)
-            #expect(await errorKind { () throws(TeleportError) in _ = try await store.acquireLock("rotation", ttl: .seconds(10)) } == .alreadyAcquired)
+            #expect(
+                await errorKind { () throws(TeleportError) in _ = try await store.acquireLock("rotation", ttl: .seconds(10)) }
+                    == .alreadyAcquired)
             clock.advance(seconds: 1)
             let third = try await store.acquireLock("rotation", ttl: .seconds(10))
             #expect(await errorKind { () throws(TeleportError) in try await store.releaseLock(renewed) } == .compareFailed)

@@ -19,12 +19,16 @@ final class TemporaryDirectory: Sendable {
 
     init() throws {
         var template = Array("/tmp/teleport-store-XXXXXX".utf8CString)
-        let made = unsafe template.withUnsafeMutableBufferPointer { unsafe $0.baseAddress.flatMap { unsafe mkdtemp($0) }.map { unsafe String(cString: $0) } }
+        let made = unsafe template.withUnsafeMutableBufferPointer {
+            unsafe $0.baseAddress.flatMap { unsafe mkdtemp($0) }.map { unsafe String(cString: $0) }
+        }
         path = try #require(made)
     }
 
     deinit {
-        for name in ["teleport.sqlite", "teleport.sqlite-wal", "teleport.sqlite-shm", "other.sqlite", "text"] { _ = unsafe unlink(path + "/" + name) }
+        for name in ["teleport.sqlite", "teleport.sqlite-wal", "teleport.sqlite-shm", "other.sqlite", "text"] {
+            _ = unsafe unlink(path + "/" + name)
+        }
         _ = unsafe rmdir(path)
     }
 

@@ -120,7 +120,9 @@ private struct Place: Decoder {
     func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
         do {
             if let scalar = type as? any YAMLScalar.Type {
-                guard case .scalar(let text, let isPlain) = value.content, !value.isNull, let decoded = scalar.init(yaml: text, isPlain: isPlain) as? Value else {
+                guard case .scalar(let text, let isPlain) = value.content, !value.isNull,
+                    let decoded = scalar.init(yaml: text, isPlain: isPlain) as? Value
+                else {
                     throw error("\(scalar.expected) is expected, found \(value.shape)")
                 }
                 return decoded

@@ -22,7 +22,8 @@ package struct YAMLDocument: Sendable {
     package static func parse(_ text: [UInt8], file: String) throws(TeleportError) -> YAMLDocument? {
         let documents = try parseAll(text, file: file)
         if documents.count > 1 {
-            throw TeleportError(YAMLError(file: file, line: documents[1].root.line, path: "", message: "a second document begins; one is expected"))
+            throw TeleportError(
+                YAMLError(file: file, line: documents[1].root.line, path: "", message: "a second document begins; one is expected"))
         }
         return documents.first
     }
@@ -203,7 +204,8 @@ private struct YAMLEventReader: ~Copyable {
             let bytes = unsafe UnsafeBufferPointer(start: scalar.value, count: scalar.length)
             let isPlain = unsafe scalar.style == YAML_PLAIN_SCALAR_STYLE
             return unsafe Event(
-                kind: .scalar(String(decoding: bytes, as: UTF8.self), isPlain: isPlain), anchor: string(scalar.anchor), tag: string(scalar.tag),
+                kind: .scalar(String(decoding: bytes, as: UTF8.self), isPlain: isPlain), anchor: string(scalar.anchor),
+                tag: string(scalar.tag),
                 line: line)
         default: return Event(kind: .other, anchor: nil, tag: nil, line: line)
         }

@@ -57,7 +57,8 @@ final class ProxyRoute: ChannelHandler {
 
     private func openTransport(_ site: String, host: String, port: UInt16) throws(TeleportError) {
         self.site = site
-        let destination = TransportDestination(host: host, port: port, user: user.identity?.name ?? "", client: user.peer.description)
+        let destination = TransportDestination(
+            host: host, port: port, user: user.identity?.name ?? "", roles: user.identity?.roles ?? [], client: user.peer.description)
         try server.registry.tunnel(to: site).transport(to: destination, timeout: ProxyServer.routeTimeout, handler: self)
     }
 

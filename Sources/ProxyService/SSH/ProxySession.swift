@@ -43,11 +43,14 @@ final class ProxySession: ChannelHandler {
             if let site, site != server.snapshot.clusterName {
                 ProxyRoute(user).openService(TransportDestination.nodeList, of: site) { [self] in joined($0, channel) }
             } else {
-                answer(channel, try NodeList(server.snapshot).json())
+                guard let identity = user.identity else { throw .accessDenied("nobody is logged in") }
+                answer(channel, try NodeList(server.snapshot, visibleTo: identity).json())
             }
         case .authService(let site):
             guard site != server.snapshot.clusterName else {
-                return NodeDialer.dial(server.authServer, what: "the auth server of \(site)", timeout: ProxyServer.routeTimeout, on: server.loop) {
+                return NodeDialer.dial(
+                    server.authServer, what: "the auth server of \(site)", timeout: ProxyServer.routeTimeout, on: server.loop
+                ) {
                     [self] in joined($0.map { .stream($0) }, channel)
                 }
             }

@@ -38,7 +38,8 @@ package final class AgentPool {
     ///   - credential: asked for every connection, so that a renewed certificate is used at once.
     ///   - authServer: `HOST:PORT` of this cluster's auth API, for those who ask for it through a tunnel.
     package init(
-        snapshot: ClusterSnapshot, credential: @escaping () -> AgentCredential, authServer: String, randomness: any Randomness, on loop: Loop,
+        snapshot: ClusterSnapshot, credential: @escaping () -> AgentCredential, authServer: String, randomness: any Randomness,
+        on loop: Loop,
         logger: Logger
     ) {
         self.snapshot = snapshot
@@ -92,7 +93,9 @@ package final class AgentPool {
                 states[endpoint] = .connecting
                 agent.dial()
             case .stop(let endpoint):
-                logger.info("ending a tunnel that is no longer wanted", metadata: ["cluster": "\(endpoint.cluster)", "address": "\(endpoint.address)"])
+                logger.info(
+                    "ending a tunnel that is no longer wanted",
+                    metadata: ["cluster": "\(endpoint.cluster)", "address": "\(endpoint.address)"])
                 agents.removeValue(forKey: endpoint)?.stop("this cluster no longer trusts the root cluster")
                 states[endpoint] = nil
                 backoffs[endpoint] = nil
@@ -165,11 +168,15 @@ package final class AgentPool {
     func serve(_ destination: TransportDestination, _ request: ChannelOpenRequest, from cluster: String) {
         logger.debug(
             "a proxy asks for a connection",
-            metadata: ["cluster": "\(cluster)", "host": "\(destination.host)", "user": "\(destination.user)", "client": "\(destination.client)"])
+            metadata: [
+                "cluster": "\(cluster)", "host": "\(destination.host)", "user": "\(destination.user)", "client": "\(destination.client)",
+            ])
         do throws(TeleportError) {
             switch destination.host {
             case TransportDestination.nodeList:
-                NodeListChannel.serve(try NodeList(snapshot).json(), request)
+                let roles = try snapshot.localRoles(destination.roles, of: destination.user, from: cluster)
+                let identity = AccessIdentity(cluster: cluster, name: destination.user, roles: roles, logins: [])
+                NodeListChannel.serve(try NodeList(snapshot, visibleTo: identity).json(), request)
             case TransportDestination.authService:
                 connect(authServer, what: "the auth server of \(snapshot.clusterName)", request)
             default:

@@ -20,7 +20,8 @@ package enum NodeDialer {
                 _ = TCPStream.connect(to: addresses, timeout: timeout, on: loop) { result in
                     switch result {
                     case .success(let stream): then(.success(stream))
-                    case .failure(let error): then(.failure(.connectionProblem("\(what) cannot be reached: \(error.message)", cause: error)))
+                    case .failure(let error):
+                        then(.failure(.connectionProblem("\(what) cannot be reached: \(error.message)", cause: error)))
                     }
                 }
             }

@@ -7,8 +7,9 @@ package import SSHNet
 package struct NodeList: Codable, Sendable {
     package let nodes: [Node]
 
-    package init(_ snapshot: ClusterSnapshot) {
-        nodes = snapshot.state.nodes.sorted { ($0.hostname, $0.uuid) < ($1.hostname, $1.uuid) }
+    /// The nodes that `identity` may log in to in some way.
+    package init(_ snapshot: ClusterSnapshot, visibleTo identity: AccessIdentity) {
+        nodes = snapshot.visibleNodes(to: identity).sorted { ($0.hostname, $0.uuid) < ($1.hostname, $1.uuid) }
     }
 
     package init(json: [UInt8]) throws(TeleportError) {

@@ -16,8 +16,12 @@ package struct RouteTarget: Equatable, Sendable {
 
     package init(host: String, port: UInt16, site: String? = nil) throws(TeleportError) {
         guard !host.isEmpty else { throw .badParameter("the target names no host") }
-        guard host.utf8.count <= Self.hostBytesMax else { throw .badParameter("the target's host name is longer than \(Self.hostBytesMax) bytes") }
-        guard host.utf8.allSatisfy(Self.mayStandInHost) else { throw .badParameter("the target's host name holds characters that no host name has") }
+        guard host.utf8.count <= Self.hostBytesMax else {
+            throw .badParameter("the target's host name is longer than \(Self.hostBytesMax) bytes")
+        }
+        guard host.utf8.allSatisfy(Self.mayStandInHost) else {
+            throw .badParameter("the target's host name holds characters that no host name has")
+        }
         if let site { try Self.check(site: site) }
         self.host = host
         self.port = port

@@ -46,7 +46,7 @@ package enum Router {
     private static func registered(host: String, port: UInt16, in snapshot: ClusterSnapshot) throws(TeleportError) -> Node {
         do {
             return try snapshot.node(host: host, port: port)
-        } catch where error.kind == .notFound && port == openSSHPort {
+        } catch  where error.kind == .notFound && port == openSSHPort {
             return try snapshot.node(host: host, port: 0)
         }
     }

@@ -9,6 +9,8 @@ package struct TransportDestination: Codable, Equatable, Sendable {
     package let port: UInt16
     /// The user who asked, for the agent's log.
     package let user: String
+    /// The user's roles in the proxy's cluster: what ``nodeList`` shows depends on them, a session never does.
+    package let roles: [String]
     /// The user's own address, for the agent's log.
     package let client: String
 
@@ -17,10 +19,11 @@ package struct TransportDestination: Codable, Equatable, Sendable {
     /// The site's registered nodes as JSON.
     package static let nodeList = "@nodes"
 
-    package init(host: String, port: UInt16, user: String, client: String) {
+    package init(host: String, port: UInt16, user: String, roles: [String], client: String) {
         self.host = host
         self.port = port
         self.user = user
+        self.roles = roles
         self.client = client
     }
 

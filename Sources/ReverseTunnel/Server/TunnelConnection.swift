@@ -71,7 +71,9 @@ package final class TunnelConnection: ConnectionHandler {
             identity = try server.authenticate(attempt)
             answer(.accept)
         } catch {
-            logger.info("an agent was refused", metadata: ["peer": "\(connection.peer?.description ?? "?")", "user": "\(attempt.user)", "reason": "\(error.message)"])
+            logger.info(
+                "an agent was refused",
+                metadata: ["peer": "\(connection.peer?.description ?? "?")", "user": "\(attempt.user)", "reason": "\(error.message)"])
             answer(.reject)
         }
     }
@@ -81,7 +83,9 @@ package final class TunnelConnection: ConnectionHandler {
         do {
             try server.ready(self)
             isRegistered = true
-            logger.info("an agent connected", metadata: ["site": "\(cluster)", "agent": "\(agent)", "peer": "\(connection.peer?.description ?? "?")"])
+            logger.info(
+                "an agent connected",
+                metadata: ["site": "\(cluster)", "agent": "\(agent)", "peer": "\(connection.peer?.description ?? "?")"])
         } catch {
             end(error.message)
         }

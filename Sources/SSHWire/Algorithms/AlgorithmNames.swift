@@ -13,7 +13,8 @@ package enum AlgorithmNames {
     package static let compression = ["none"]
 
     /// Host keys that we verify as a client: certificates before bare keys.
-    package static let clientHostKeys = SignatureAlgorithm.hostKeyPreference.map(\.certificateName)
+    package static let clientHostKeys =
+        SignatureAlgorithm.hostKeyPreference.map(\.certificateName)
         + SignatureAlgorithm.hostKeyPreference.map(\.rawValue)
 
     /// What a server sends in `server-sig-algs` (RFC 8308 §3.1).
