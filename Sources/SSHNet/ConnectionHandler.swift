@@ -25,7 +25,8 @@ package protocol ConnectionHandler: AnyObject {
 
 /// What a handler need not say: everything not asked for is refused.
 extension ConnectionHandler {
-    package func connection(_ connection: SSHConnection, authenticate attempt: UserAuthAttempt, answer: @escaping (UserAuthAnswer) -> Void) {
+    package func connection(_ connection: SSHConnection, authenticate attempt: UserAuthAttempt, answer: @escaping (UserAuthAnswer) -> Void)
+    {
         answer(.reject)
     }
 

@@ -11,7 +11,8 @@ package enum SSHDialer {
     /// - Parameter then: comes when TCP is up, before SSH is: the handler hears how it goes on. Not called after a cancel.
     @discardableResult
     package static func dial(
-        _ addresses: [SocketAddress], configuration: ConnectionConfiguration, handler: any ConnectionHandler, timeout: Duration = connectTimeout,
+        _ addresses: [SocketAddress], configuration: ConnectionConfiguration, handler: any ConnectionHandler,
+        timeout: Duration = connectTimeout,
         on loop: Loop, then: @escaping (Result<SSHConnection, TeleportError>) -> Void
     ) -> StreamConnect {
         TCPStream.connect(to: addresses, timeout: timeout, on: loop) { result in

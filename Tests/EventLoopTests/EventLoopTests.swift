@@ -136,6 +136,20 @@ struct EventLoopTests {
         #expect(hasRun.withLock { $0 })
     }
 
+    @Test func `a stop does not wait for work that hangs`() {
+        let gate = Lock(true)
+        let release = gate.withLock { _ in
+            let eventLoop = EventLoop(name: "main")
+            eventLoop.post { eventLoop in
+                eventLoop.inside.work({ gate.withLock { _ in } }) { _ in }
+                eventLoop.stop()
+            }
+            eventLoop.run()
+            return true
+        }
+        #expect(release)
+    }
+
     @Test func `code of a loop on another thread is our own bug`() async {
         await #expect(processExitsWith: .failure) {
             EventLoop(name: "test").assertIsolated()

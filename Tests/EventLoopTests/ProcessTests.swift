@@ -84,7 +84,8 @@ struct ChildProcessTests {
             let child = try ChildProcess(
                 ChildProcess.Command(
                     executable: "/bin/sh", arguments: ["sh", "-c", "echo out; echo err >&2"],
-                    descriptors: [0: .null, 1: .output, 2: .copy(of: 1)]), on: loop) { _ in }
+                    descriptors: [0: .null, 1: .output, 2: .copy(of: 1)]), on: loop
+            ) { _ in }
             child.stream(1)?.handler = recorder
             child.stream(1)?.resumeReading()
             await recorder.wait { $0.hasEnded }
@@ -95,13 +96,16 @@ struct ChildProcessTests {
 
 @Suite("PseudoTerminal")
 struct PseudoTerminalTests {
-    private static func start(_ script: String, modes: [UInt8: UInt32] = [:], on loop: Loop) throws -> (PseudoTerminal, ChildProcess, Recorder) {
+    private static func start(_ script: String, modes: [UInt8: UInt32] = [:], on loop: Loop) throws -> (
+        PseudoTerminal, ChildProcess, Recorder
+    ) {
         let terminal = try PseudoTerminal(size: TerminalSize(columns: 91, rows: 31), modes: modes, on: loop)
         let side = ChildProcess.Descriptor.share(terminal.childDescriptor)
         let child = try ChildProcess(
             ChildProcess.Command(
                 executable: "/bin/sh", arguments: ["sh", "-c", script], environment: ["PATH=/usr/bin:/bin"],
-                descriptors: [0: side, 1: side, 2: side], group: .session), on: loop) { _ in }
+                descriptors: [0: side, 1: side, 2: side], group: .session), on: loop
+        ) { _ in }
         terminal.closeChildSide()
         let recorder = Recorder()
         terminal.stream.handler = recorder
@@ -120,7 +124,8 @@ struct PseudoTerminalTests {
 
     @Test func `what is typed is read, and a resize is seen`() async throws {
         try await onLoop { eventLoop in
-            let (terminal, _, recorder) = try Self.start("stty -echo; echo ready; read line; stty size; echo \"<$line>\"", on: eventLoop.inside)
+            let (terminal, _, recorder) = try Self.start(
+                "stty -echo; echo ready; read line; stty size; echo \"<$line>\"", on: eventLoop.inside)
             await recorder.wait { $0.text.contains("ready") }
             try terminal.resize(TerminalSize(columns: 100, rows: 40))
             terminal.stream.write(Array("typed\n".utf8))
@@ -150,7 +155,8 @@ struct SignalTests {
             let recorder = Recorder()
             let watcher = try SignalWatcher(.windowChange, on: loop) { recorder.end() }
             _ = try ChildProcess(
-                ChildProcess.Command(executable: "/bin/sh", arguments: ["sh", "-c", "kill -WINCH $PPID"]), on: loop) { _ in }
+                ChildProcess.Command(executable: "/bin/sh", arguments: ["sh", "-c", "kill -WINCH $PPID"]), on: loop
+            ) { _ in }
             await recorder.wait { $0.hasEnded }
             watcher.close()
         }
@@ -171,7 +177,8 @@ private struct Run {
     let exit: ChildProcess.Exit?
 
     init(
-        _ executable: String, _ arguments: [String], environment: [String] = ["PATH=/usr/bin:/bin"], directory: String? = nil, input: String = "",
+        _ executable: String, _ arguments: [String], environment: [String] = ["PATH=/usr/bin:/bin"], directory: String? = nil,
+        input: String = "",
         on loop: Loop, isolation: isolated (any Actor)? = #isolation
     ) async throws {
         let exited = Recorder()

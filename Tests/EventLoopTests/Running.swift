@@ -97,3 +97,15 @@ extension SocketAddress {
     /// A port of the kernel's choice.
     static let anyPort = SocketAddress(.loopback4, port: 0)
 }
+
+/// Bytes without a period below a megabyte, made quickly also in a debug build.
+func megabytes(_ count: Int, seed: UInt64) -> [UInt8] {
+    let block = SeededRandomness(seed: seed).bytes(4096)
+    var bytes: [UInt8] = []
+    for number in 0..<count * 256 {
+        bytes += block
+        bytes[bytes.count - 1] = UInt8(truncatingIfNeeded: number)
+        bytes[bytes.count - 2] = UInt8(truncatingIfNeeded: number >> 8)
+    }
+    return bytes
+}

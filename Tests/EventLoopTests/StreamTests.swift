@@ -37,12 +37,13 @@ struct TCPStreamTests {
                 stream.resumeReading()
             }
             let stream = try await connect(to: listener.address, on: loop)
-            let source = Source(bytes: SeededRandomness(seed: 1).bytes(10 << 20))
+            let source = Source(bytes: megabytes(10, seed: 1))
             stream.handler = source
             stream.resumeReading()
             source.pump(stream)
             await withCheckedContinuation { continuation in source.done = { continuation.resume() } }
-            #expect(source.received == source.bytes)
+            let isSame = source.received == source.bytes
+            #expect(isSame)
             #expect(source.queuedMax <= Stream.queuedBytesHigh + Source.chunk)
         }
     }
@@ -83,10 +84,18 @@ struct TCPStreamTests {
         }
     }
 
-    @Test func `two listeners share a port`() async throws {
+    @Test func `a port that somebody listens on is refused`() async throws {
         try await onLoop { eventLoop in
-            let first = try TCPListener(address: .anyPort, on: eventLoop.inside) { $0.close() }
-            _ = try TCPListener(address: first.address, on: eventLoop.inside) { $0.close() }
+            let loop = eventLoop.inside
+            let first = try TCPListener(address: .anyPort, on: loop) { $0.close() }
+            let address = first.address
+            #expect {
+                _ = try TCPListener(address: address, on: loop) { $0.close() }
+            } throws: { error in
+                "\(error)".contains("\(address)")
+            }
+            first.close()
+            _ = try TCPListener(address: address, on: loop) { $0.close() }
         }
     }
 

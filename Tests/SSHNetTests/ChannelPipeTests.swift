@@ -41,7 +41,7 @@ struct ChannelPipeTests {
             let collector = Collector()
             let channel = connection.openChannel(type: "direct-tcpip", handler: collector)
             await collector.wait { collector.isOpen || collector.refusal != nil }
-            collector.pump(SeededRandomness(seed: 3).bytes(5 << 20), into: channel)
+            collector.pump(megabytes(5, seed: 3), into: channel)
             await collector.wait { collector.hasEnded }
             #expect(String(decoding: collector.bytes, as: UTF8.self) == "\(5 << 20)")
             channel.close()
@@ -106,13 +106,13 @@ struct ChannelPipeTests {
                 handler: innerSide, on: loop)
             await innerSide.wait { innerSide.isReady || innerSide.isClosed }
             #expect(innerSide.error == nil)
-            let payload = SeededRandomness(seed: 8).bytes(3 << 20)
+            let payload = megabytes(3, seed: 8)
             let collector = Collector()
             let channel = inner.openChannel(type: "session", handler: collector)
             await collector.wait { collector.isOpen }
             collector.pump(payload, into: channel)
             await collector.wait { collector.isClosed || innerSide.isClosed }
-            #expect(collector.bytes == payload)
+            expectSame(collector.bytes, payload)
             #expect(collector.exitStatus == 7)
             inner.disconnect(.byApplication, "done")
             await innerSide.wait { innerSide.isClosed }

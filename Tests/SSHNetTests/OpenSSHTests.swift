@@ -16,11 +16,12 @@ struct OpenSSHTests {
             let server = try TestServer(keys, on: loop) { $0.accept(handler: EchoChannel()) }
             let folder = try Folder(on: loop)
             defer { folder.remove() }
-            let payload = SeededRandomness(seed: 2).bytes(4 << 20)
+            let payload = megabytes(4, seed: 2)
             let (output, exit) = try await run(
-                ssh(keys, folder, server.listener.address, cipher.map { ["-c", $0] } ?? [], ["-o", "RekeyLimit=1M"]), input: payload, on: loop)
+                ssh(keys, folder, server.listener.address, cipher.map { ["-c", $0] } ?? [], ["-o", "RekeyLimit=1M"]), input: payload,
+                on: loop)
             #expect(exit == .status(7))
-            #expect(output == payload)
+            expectSame(output, payload)
         }
     }
 
@@ -63,7 +64,7 @@ struct OpenSSHTests {
             await side.wait { side.isReady || side.isClosed }
             #expect(side.error?.chain == nil)
 
-            let payload = SeededRandomness(seed: 4).bytes(2 << 20)
+            let payload = megabytes(2, seed: 4)
             let collector = Collector()
             let channel = connection.openChannel(type: "session", handler: collector)
             await collector.wait { collector.isOpen }
@@ -72,7 +73,7 @@ struct OpenSSHTests {
             channel.request("exec", payload: writer.finish()) { _ in }
             collector.pump(payload, into: channel)
             await collector.wait { collector.isClosed || side.isClosed }
-            #expect(collector.bytes == payload)
+            expectSame(collector.bytes, payload)
             #expect(String(decoding: collector.extended, as: UTF8.self) == "oops\n")
             #expect(collector.exitStatus == 3)
             connection.disconnect(.byApplication, "done")
@@ -90,8 +91,10 @@ struct OpenSSHTests {
             let ready = Collected()
             let agent = try ChildProcess(
                 ChildProcess.Command(
-                    executable: "/usr/bin/ssh-agent", arguments: ["ssh-agent", "-D", "-a", path], descriptors: [0: .null, 1: .output, 2: .null]),
-                on: loop) { _ in }
+                    executable: "/usr/bin/ssh-agent", arguments: ["ssh-agent", "-D", "-a", path],
+                    descriptors: [0: .null, 1: .output, 2: .null]),
+                on: loop
+            ) { _ in }
             defer { agent.signal(.terminate) }
             ready.begin(agent.stream(1))
             // It says where it listens once it does.
@@ -131,7 +134,8 @@ struct OpenSSHTests {
             executable: "/usr/bin/ssh",
             arguments: [
                 "ssh", "-F", "none", "-T", "-i", "\(folder.path)/identity", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
-                "-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile=\(folder.path)/known_hosts", "-l", "alice", "-p", "\(address.port ?? 0)",
+                "-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile=\(folder.path)/known_hosts", "-l", "alice", "-p",
+                "\(address.port ?? 0)",
             ] + options + more + ["127.0.0.1"] + command,
             descriptors: [0: .input, 1: .output, 2: .inherit])
     }
@@ -146,10 +150,12 @@ struct OpenSSHTests {
             ChildProcess.Command(
                 executable: "/usr/sbin/sshd",
                 arguments: [
-                    "/usr/sbin/sshd", "-i", "-e", "-f", "/dev/null", "-h", "\(folder.path)/host", "-o", "AuthorizedKeysFile=\(folder.path)/authorized",
+                    "/usr/sbin/sshd", "-i", "-e", "-f", "/dev/null", "-h", "\(folder.path)/host", "-o",
+                    "AuthorizedKeysFile=\(folder.path)/authorized",
                     "-o", "StrictModes=no", "-o", "UsePAM=no", "-o", "PidFile=none", "-o", "LogLevel=ERROR",
                 ], descriptors: [0: .socket, 1: .copy(of: 0), 2: .inherit]),
-            on: loop) { _ in }
+            on: loop
+        ) { _ in }
     }
 
     /// Feeds a program and gathers what it says.

@@ -226,3 +226,22 @@ func dial(
     guard let result = box.value else { throw TeleportError.notFound("no answer") }
     return try result.get()
 }
+
+/// Compares megabytes: a failed `#expect` would print them.
+func expectSame(_ bytes: [UInt8], _ expected: [UInt8], sourceLocation: SourceLocation = #_sourceLocation) {
+    let isSame = bytes == expected
+    #expect(bytes.count == expected.count, sourceLocation: sourceLocation)
+    #expect(isSame, sourceLocation: sourceLocation)
+}
+
+/// Bytes without a period below a megabyte, made quickly also in a debug build.
+func megabytes(_ count: Int, seed: UInt64) -> [UInt8] {
+    let block = SeededRandomness(seed: seed).bytes(4096)
+    var bytes: [UInt8] = []
+    for number in 0..<count * 256 {
+        bytes += block
+        bytes[bytes.count - 1] = UInt8(truncatingIfNeeded: number)
+        bytes[bytes.count - 2] = UInt8(truncatingIfNeeded: number >> 8)
+    }
+    return bytes
+}

@@ -55,7 +55,7 @@ struct SSHConnectionTests {
             let side = Side(keys)
             let connection = try await dial(server.listener.address, keys.client, side, on: loop)
             await side.wait { side.isReady || side.isClosed }
-            let payload = SeededRandomness(seed: 9).bytes(7 << 20)
+            let payload = megabytes(7, seed: 9)
             let collectors = [Collector(), Collector(), Collector()]
             for collector in collectors {
                 let channel = connection.openChannel(type: "session", handler: collector)
@@ -64,7 +64,7 @@ struct SSHConnectionTests {
             }
             for collector in collectors {
                 await collector.wait { collector.isClosed }
-                #expect(collector.bytes == payload)
+                expectSame(collector.bytes, payload)
             }
         }
     }
@@ -79,14 +79,14 @@ struct SSHConnectionTests {
             configuration.engine.rekey.bytesMax = 200_000
             let connection = try await dial(server.listener.address, configuration, side, on: loop)
             await side.wait { side.isReady || side.isClosed }
-            let payload = SeededRandomness(seed: 5).bytes(3 << 20)
+            let payload = megabytes(3, seed: 5)
             let collector = Collector()
             let channel = connection.openChannel(type: "session", handler: collector)
             await collector.wait { collector.isOpen }
             collector.pump(payload, into: channel)
             await collector.wait { collector.isClosed || side.isClosed }
             #expect(side.error == nil)
-            #expect(collector.bytes == payload)
+            expectSame(collector.bytes, payload)
             #expect(connection.keyExchange?.isRekey == true)
         }
     }

@@ -65,7 +65,9 @@ package struct HostPort: Hashable, Sendable, LosslessStringConvertible {
         guard !host.isEmpty else { return nil }
         self.host = String(host)
         if let portText {
-            guard !portText.isEmpty, portText.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(portText) else { return nil }
+            guard !portText.isEmpty, portText.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(portText) else {
+                return nil
+            }
             self.port = port
         } else {
             guard let defaultPort else { return nil }
