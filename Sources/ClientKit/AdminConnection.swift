@@ -25,7 +25,9 @@ package enum AdminConnection {
             return (local, identity)
         }
         let servers = try authServer.map { [try server($0)] } ?? local.authServers
-        guard !servers.isEmpty else { throw TeleportError.badParameter("the configuration names no auth server; use --auth-server=HOST:PORT") }
+        guard !servers.isEmpty else {
+            throw TeleportError.badParameter("the configuration names no auth server; use --auth-server=HOST:PORT")
+        }
         return AuthClient(servers: servers, identity: identity, on: loop)
     }
 

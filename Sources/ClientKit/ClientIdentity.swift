@@ -32,7 +32,8 @@ package struct ClientIdentity: Sendable {
     /// - Throws: an error that says how to get a new one.
     package func checkTime(now: UnixTime) throws(TeleportError) {
         guard UInt64(max(0, now.seconds)) < certificate.validBefore else {
-            throw .accessDenied("the certificate of \(user) expired at \(expires.text); run `tsh login`, or `tctl auth sign` for a new identity")
+            throw .accessDenied(
+                "the certificate of \(user) expired at \(expires.text); run `tsh login`, or `tctl auth sign` for a new identity")
         }
     }
 
@@ -53,7 +54,8 @@ package struct ClientIdentity: Sendable {
         // A key in the form of OpenSSH brings no authorities.
         var lines = file.authorityLines
         if lines.isEmpty, let knownHosts, try FileIO.status(knownHosts) != nil {
-            lines = String(decoding: try FileIO.read(knownHosts, max: 1 << 20), as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
+            lines = String(decoding: try FileIO.read(knownHosts, max: 1 << 20), as: UTF8.self).split(whereSeparator: \.isNewline).map(
+                String.init)
         }
         try self.init(privateKey: file.privateKey, certificate: certificateText, authorityLines: lines, name: path)
     }

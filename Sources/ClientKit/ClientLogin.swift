@@ -56,7 +56,8 @@ package struct ClientLogin: Sendable {
         } else if let profile {
             guard wishes.user == nil || wishes.user == profile.user else {
                 throw .accessDenied(
-                    "logged in to \(profile.proxy) as \(profile.user), not as \(wishes.user ?? ""); run `tsh login --proxy=\(profile.proxy) --user=\(wishes.user ?? "")`")
+                    "logged in to \(profile.proxy) as \(profile.user), not as \(wishes.user ?? ""); run `tsh login --proxy=\(profile.proxy) --user=\(wishes.user ?? "")`"
+                )
             }
             identity = try store.identity(of: profile)
         } else if let address {

@@ -24,6 +24,8 @@ package struct SessionCommand: Sendable {
 package enum SessionEnd: Equatable, Sendable {
     case status(UInt32)
     case signal(String)
+    /// Nobody reads our output any more, as in `tsh ssh db1 yes | head -1`.
+    case outputClosed
 }
 
 /// A shell or command on a node with this process's own stdin, stdout and stderr. Bound to its loop.
@@ -65,7 +67,13 @@ package final class ClientSession: ChannelHandler {
 
     package func start() {
         node.ended = { [weak self] error in
-            self?.finish(.failure(.connectionProblem("the connection to the node was lost\(error.map { ": \($0.message)" } ?? "")", cause: error)))
+            self?.finish(
+                .failure(.connectionProblem("the connection to the node was lost\(error.map { ": \($0.message)" } ?? "")", cause: error)))
+        }
+        for writer in [output, errors] {
+            writer.failed = { [weak self] error in
+                self?.finish(error.kind == .connectionProblem ? .success(.outputClosed) : .failure(error))
+            }
         }
         guard node.openSession(self) != nil else {
             return finish(.failure(.connectionProblem("the connection to the node has ended")))
@@ -191,8 +199,6 @@ package final class ClientSession: ChannelHandler {
             errors.whenEmpty { [self] in
                 if let refusedRequest {
                     finish(.failure(.accessDenied("the node refused \(refusedRequest)")))
-                } else if let failure = output.failure {
-                    finish(.failure(failure))
                 } else if let end {
                     finish(.success(end))
                 } else {

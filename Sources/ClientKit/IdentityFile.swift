@@ -36,7 +36,8 @@ package struct IdentityFile: Equatable, Sendable {
 
     package init(parsing text: String) throws(TeleportError) {
         let all = text.split(whereSeparator: \.isNewline).map(String.init)
-        guard let begin = all.firstIndex(where: { $0.hasPrefix("-----BEGIN ") }), let end = all[begin...].firstIndex(where: { $0.hasPrefix("-----END ") })
+        guard let begin = all.firstIndex(where: { $0.hasPrefix("-----BEGIN ") }),
+            let end = all[begin...].firstIndex(where: { $0.hasPrefix("-----END ") })
         else { throw .badParameter("the identity holds no private key") }
         privateKey = Self.text(all[begin...end])
         let lines = all[(end + 1)...]
@@ -61,7 +62,8 @@ package struct IdentityFile: Equatable, Sendable {
     private static func blocks(_ label: String, in lines: ArraySlice<String>) -> [String] {
         var blocks: [String] = []
         var rest = lines
-        while let begin = rest.firstIndex(of: "-----BEGIN \(label)-----"), let end = rest[begin...].firstIndex(of: "-----END \(label)-----") {
+        while let begin = rest.firstIndex(of: "-----BEGIN \(label)-----"), let end = rest[begin...].firstIndex(of: "-----END \(label)-----")
+        {
             blocks.append(text(rest[begin...end]))
             rest = rest[(end + 1)...]
         }
@@ -77,7 +79,9 @@ package struct IdentityFile: Equatable, Sendable {
         let hosts = authorities.filter { $0.type == .host }
         let clusters = Set(hosts.map(\.cluster))
         return hosts.flatMap { authority in
-            authority.keys.map { AuthorityLines.knownHosts($0, cluster: authority.cluster, others: clusters.subtracting([authority.cluster])) }
+            authority.keys.map {
+                AuthorityLines.knownHosts($0, cluster: authority.cluster, others: clusters.subtracting([authority.cluster]))
+            }
         }
     }
 }

@@ -56,7 +56,8 @@ package final class NodeClient: ConnectionHandler, ChannelHandler {
 
     package func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
         let why = ProxyText.message(Array(message.utf8)) ?? "the proxy gives no reason"
-        finish(.failure(TeleportError(reason == .connectFailed ? .connectionProblem : .accessDenied, "no way to \(host) of \(site): \(why)")))
+        finish(
+            .failure(TeleportError(reason == .connectFailed ? .connectionProblem : .accessDenied, "no way to \(host) of \(site): \(why)")))
     }
 
     package func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
@@ -92,7 +93,10 @@ package final class NodeClient: ConnectionHandler, ChannelHandler {
                             "\(identity.user) may not log in as \(login) on \(host) of \(site); logins of the certificate: \(identity.logins.joined(separator: ", "))",
                             cause: error)))
             }
-            return finish(.failure(.connectionProblem("the connection to \(host) of \(site) failed: \(error?.message ?? "the node closed it")", cause: error)))
+            return finish(
+                .failure(
+                    .connectionProblem(
+                        "the connection to \(host) of \(site) failed: \(error?.message ?? "the node closed it")", cause: error)))
         }
         ended?(error)
     }

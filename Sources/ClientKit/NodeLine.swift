@@ -21,7 +21,8 @@ package struct NodeLine: Encodable, Equatable, Sendable {
 
     package var cells: [String] {
         [
-            name, addr.isEmpty ? "(tunnel)" : addr, labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ","),
+            name, addr.isEmpty ? "(tunnel)" : addr,
+            labels.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ","),
             uuid,
         ]
     }

@@ -69,7 +69,9 @@ package struct KeyStore: Sendable {
     }
 
     /// Keeps a login and makes it the current one.
-    package func save(_ profile: Profile, privateKey: String, publicKey: String, certificate: String, authorities: [CertificateAuthority]) throws(TeleportError) {
+    package func save(_ profile: Profile, privateKey: String, publicKey: String, certificate: String, authorities: [CertificateAuthority])
+        throws(TeleportError)
+    {
         let keys = try keyDirectory(profile.proxy)
         try FileIO.createDirectory(keys, mode: 0o700)
         let key = "\(keys)/\(profile.user)"
@@ -111,7 +113,9 @@ package struct KeyStore: Sendable {
     package func identity(of profile: Profile) throws(TeleportError) -> ClientIdentity {
         let keys = try keyDirectory(profile.proxy)
         let path = "\(keys)/\(profile.user)"
-        guard try FileIO.status(path) != nil else { throw .accessDenied("not logged in to \(profile.proxy); run `tsh login --proxy=\(profile.proxy)`") }
+        guard try FileIO.status(path) != nil else {
+            throw .accessDenied("not logged in to \(profile.proxy); run `tsh login --proxy=\(profile.proxy)`")
+        }
         return try ClientIdentity(file: path, knownHosts: "\(keys)/known_hosts")
     }
 

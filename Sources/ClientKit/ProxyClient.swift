@@ -34,7 +34,8 @@ package final class ProxyClient: ConnectionHandler {
         } catch {
             return then(.failure(error))
         }
-        SSHDialer.dial(proxy, configuration: identity.configuration(user: identity.user, randomness: randomness), handler: client, on: loop) {
+        SSHDialer.dial(proxy, configuration: identity.configuration(user: identity.user, randomness: randomness), handler: client, on: loop)
+        {
             switch $0 {
             case .success(let connection): client.connection = connection
             case .failure(let error):
@@ -104,7 +105,7 @@ extension ClientIdentity {
     /// Enough for a fast line over a long distance: 8 MiB in 100 ms are 640 Mbit/s.
     private static let windowBytes: UInt32 = 8 << 20
     /// From the connection to the login; nobody has to type anything.
-    private static let loginTimeMax: Duration = .seconds(30)
+    private static let loginTimeMax: Duration = .seconds(15)
 
     func configuration(user: String, randomness: any Randomness) -> ConnectionConfiguration {
         var engine = EngineConfiguration(role: .client(ClientOptions(user: user, credentials: [credential])))

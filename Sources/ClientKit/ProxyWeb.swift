@@ -42,7 +42,8 @@ package struct ProxyWeb: AuthTransport {
             case .anybody: HTTPClientTLS(server: .none, checksHostName: false)
             case .pin(let pin):
                 HTTPClientTLS(
-                    server: .authorities(try await AuthClient.firstContact(server: server, pin: pin, on: loop).authorities.joined(separator: "\n")),
+                    server: .authorities(
+                        try await AuthClient.firstContact(server: server, pin: pin, on: loop).authorities.joined(separator: "\n")),
                     checksHostName: false)
             }
         client = HTTPClient(on: loop, tls: tls)
@@ -51,7 +52,8 @@ package struct ProxyWeb: AuthTransport {
     package var auth: AuthClient { AuthClient(transport: self) }
 
     package func ping() async throws(TeleportError) -> Ping {
-        let body = try await send(HTTPClientRequest(.get, "https://\(server)/v1/ping", timeout: AuthClient.timeout, responseBytesMax: 1 << 16))
+        let body = try await send(
+            HTTPClientRequest(.get, "https://\(server)/v1/ping", timeout: AuthClient.timeout, responseBytesMax: 1 << 16))
         do { return try JSONText.decode(Ping.self, from: body) } catch {
             throw .connectionProblem("\(server) does not answer as a proxy of ours", cause: error)
         }
@@ -68,11 +70,11 @@ package struct ProxyWeb: AuthTransport {
         let response: HTTPClientResponse
         do throws(TeleportError) {
             response = try await client.send(request)
-        } catch where error.kind == .accessDenied {
+        } catch  where error.kind == .accessDenied {
             throw .accessDenied(
                 "the proxy \(server) cannot prove who it is: \(error.message); give the cluster's pin with --ca-pin=sha256:… (`tctl status` prints it), or --insecure",
                 cause: error)
-        } catch where error.kind == .connectionProblem {
+        } catch  where error.kind == .connectionProblem {
             throw .connectionProblem("the proxy \(server) cannot be reached: \(error.message)", cause: error)
         }
         guard (200..<300).contains(response.status) else { throw AuthAPIError.decode(status: response.status, body: response.body) }

@@ -134,6 +134,7 @@ package final class RemoteRun {
         case .signal(let name):
             report("the command on \(node) was ended by signal \(name)")
             return Self.failureStatus
+        case .outputClosed: return Self.failureStatus
         }
     }
 

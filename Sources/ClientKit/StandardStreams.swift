@@ -40,7 +40,9 @@ package final class OutputWriter {
     private var done: [() -> Void] = []
     private var isWriting = false
     private var emptied: [() -> Void] = []
-    private(set) var failure: TeleportError?
+    /// Is told of the first write that failed; nothing is written after it.
+    var failed: ((TeleportError) -> Void)?
+    private var hasFailed = false
 
     init(_ sink: @escaping Sink, on loop: Loop) {
         self.sink = sink
@@ -53,6 +55,7 @@ package final class OutputWriter {
     }
 
     func write(_ bytes: [UInt8], done: @escaping () -> Void) {
+        guard !hasFailed else { return done() }
         if waiting.isEmpty { waiting = bytes } else { waiting += bytes }
         self.done.append(done)
         next()
@@ -72,8 +75,10 @@ package final class OutputWriter {
         let sink = sink
         loop.work({ try sink(bytes) }) { [self] result in
             isWriting = false
-            if case .failure(let error) = result, failure == nil {
-                failure = error as? TeleportError ?? .connectionProblem("writing the output failed", cause: error)
+            if case .failure(let error) = result {
+                hasFailed = true
+                waiting = []
+                failed?(error as? TeleportError ?? .connectionProblem("writing the output failed", cause: error))
             }
             for body in finished { body() }
             next()

@@ -13,7 +13,8 @@ package enum Version {
     /// means a new link and no new compilation.
     private static var revision: String? {
         let image = beginningOfExecutable()
-        guard let identifier = buildID(image), identifier.count == revisionBytes + mark.count, identifier.suffix(mark.count) == mark[...] else {
+        guard let identifier = buildID(image), identifier.count == revisionBytes + mark.count, identifier.suffix(mark.count) == mark[...]
+        else {
             return nil
         }
         return String(Hex.encode(identifier).prefix(12))

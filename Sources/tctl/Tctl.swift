@@ -27,7 +27,8 @@ struct Tctl: ParsableCommand {
 }
 
 struct VersionCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "version", abstract: "Prints the version.", discussion: "Example: tctl version")
+    static let configuration = CommandConfiguration(
+        commandName: "version", abstract: "Prints the version.", discussion: "Example: tctl version")
     @OptionGroup var admin: AdminOptions
 
     func run() {

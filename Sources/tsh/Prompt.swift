@@ -20,7 +20,9 @@ struct SecretOptions: ParsableArguments {
             }
         }
         let line = bytes.prefix { $0 != 0x0a && $0 != 0x0d }
-        guard !line.isEmpty, let text = String(validating: line, as: UTF8.self) else { throw .badParameter("the password is empty or not a text") }
+        guard !line.isEmpty, let text = String(validating: line, as: UTF8.self) else {
+            throw .badParameter("the password is empty or not a text")
+        }
         return text
     }
 
@@ -44,5 +46,6 @@ struct SecretOptions: ParsableArguments {
 
 /// How the proxy's HTTPS is believed.
 struct TrustOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The pin of the cluster's authority, as `tctl status` prints it.", valueName: "sha256:hex")) var caPin: String?
+    @Option(help: ArgumentHelp("The pin of the cluster's authority, as `tctl status` prints it.", valueName: "sha256:hex")) var caPin:
+        String?
 }

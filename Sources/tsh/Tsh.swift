@@ -16,7 +16,8 @@ struct Tsh: ParsableCommand {
             Example: tsh ssh root@db1@east hostname
             """,
         subcommands: [
-            LoginCommand.self, LogoutCommand.self, StatusCommand.self, SignupCommand.self, ListCommand.self, ClustersCommand.self, SSHCommand.self,
+            LoginCommand.self, LogoutCommand.self, StatusCommand.self, SignupCommand.self, ListCommand.self, ClustersCommand.self,
+            SSHCommand.self,
             VersionCommand.self,
         ])
 
@@ -29,7 +30,8 @@ struct Tsh: ParsableCommand {
 }
 
 struct VersionCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "version", abstract: "Prints the version.", discussion: "Example: tsh version")
+    static let configuration = CommandConfiguration(
+        commandName: "version", abstract: "Prints the version.", discussion: "Example: tsh version")
     @OptionGroup var client: ClientOptions
 
     func run() {

@@ -40,7 +40,8 @@ struct ClientLoginTests {
         let keys = UserKeys(randomness: SystemRandomness())
         let path = "\(home.path)/identity"
         let file = IdentityFile(
-            privateKey: keys.sshPrivateKey, certificate: try hub.userCertificate(keys.ssh, logins: ["ci"]).text(), authorities: [hub.hostAuthority])
+            privateKey: keys.sshPrivateKey, certificate: try hub.userCertificate(keys.ssh, logins: ["ci"]).text(),
+            authorities: [hub.hostAuthority])
         try FileIO.write(Array(file.text.utf8), to: path)
         return path
     }
@@ -153,7 +154,9 @@ struct ClientLoginTests {
         #expect(try SignupURL("https://proxy.example/web/newuser/abc123").server.port == 3080)
     }
 
-    @Test(arguments: ["", "http://p:3080/web/newuser/abc", "https://p:3080/web/newuser/", "https://p:3080/web/newuser/a/b", "https://p:3080/abc", "abc"])
+    @Test(arguments: [
+        "", "http://p:3080/web/newuser/abc", "https://p:3080/web/newuser/", "https://p:3080/web/newuser/a/b", "https://p:3080/abc", "abc",
+    ])
     func `is refused, and not repeated`(text: String) {
         let error = #expect(throws: TeleportError.self) { try SignupURL(text) }
         #expect(text.isEmpty || error?.message.contains("/abc") == false)

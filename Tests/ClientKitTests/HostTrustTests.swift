@@ -16,7 +16,9 @@ struct HostTrustTests {
         try hub.identity(trusting: [east]).judge(.certificate(host), name: name, cluster: cluster, now: TestCluster.now) == .accept
     }
 
-    private func node(_ cluster: TestCluster, _ names: [String] = ["db1", "db1.hub"], claims: String? = nil, role: String? = "Node") throws -> Certificate {
+    private func node(_ cluster: TestCluster, _ names: [String] = ["db1", "db1.hub"], claims: String? = nil, role: String? = "Node") throws
+        -> Certificate
+    {
         try cluster.sign(.host, key: key.publicKey, id: "uuid.\(cluster.name)", principals: names, cluster: claims, role: role)
     }
 

@@ -34,7 +34,9 @@ struct TestCluster {
                 validBefore: Self.now + validFor, extensions: CertificateOptions(values: values)))
     }
 
-    func userCertificate(_ key: PrivateKey, logins: [String] = ["root", "deploy"], validFor: Duration = .seconds(3600)) throws -> Certificate {
+    func userCertificate(_ key: PrivateKey, logins: [String] = ["root", "deploy"], validFor: Duration = .seconds(3600)) throws
+        -> Certificate
+    {
         try sign(.user, key: key.publicKey, id: "alice", principals: logins, validFor: validFor)
     }
 

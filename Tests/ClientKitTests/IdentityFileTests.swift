@@ -13,7 +13,8 @@ import Testing
     private func file(tls: IdentityFile.TLS? = nil) throws -> IdentityFile {
         let keys = UserKeys(randomness: hub.randomness)
         return IdentityFile(
-            privateKey: keys.sshPrivateKey, certificate: try hub.userCertificate(keys.ssh).text(), authorities: [hub.hostAuthority, east.hostAuthority],
+            privateKey: keys.sshPrivateKey, certificate: try hub.userCertificate(keys.ssh).text(),
+            authorities: [hub.hostAuthority, east.hostAuthority],
             tls: tls)
     }
 
@@ -23,7 +24,10 @@ import Testing
         let tls = IdentityFile.TLS(
             privateKey: "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n",
             certificate: "-----BEGIN CERTIFICATE-----\nAQ==\n-----END CERTIFICATE-----\n",
-            authorities: ["-----BEGIN CERTIFICATE-----\nAg==\n-----END CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\nAw==\n-----END CERTIFICATE-----\n"])
+            authorities: [
+                "-----BEGIN CERTIFICATE-----\nAg==\n-----END CERTIFICATE-----\n",
+                "-----BEGIN CERTIFICATE-----\nAw==\n-----END CERTIFICATE-----\n",
+            ])
         let whole = try self.file(tls: tls)
         #expect(try IdentityFile(parsing: whole.text) == whole)
         #expect(try IdentityFile(parsing: whole.text).tls == tls)

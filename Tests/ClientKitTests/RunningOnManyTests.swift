@@ -26,7 +26,11 @@ struct RunningOnManyTests {
 
     @Test func `an end that comes at once is an end all the same`() {
         var worst: Int32?
-        Fleet(["a", "b"], atOnce: 1) { name, done in done(name == "a" ? 3 : 0) } then: { worst = $0 }.start()
+        Fleet(["a", "b"], atOnce: 1) { name, done in
+            done(name == "a" ? 3 : 0)
+        } then: {
+            worst = $0
+        }.start()
         #expect(worst == 3)
     }
 

@@ -10,11 +10,13 @@ import Programs
 struct AuthCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "auth", abstract: "Exports authorities and signs certificates.",
-        discussion: "Example: tctl auth sign --user=ci --logins=deploy --ttl=12h --format=openssh --out=ci", subcommands: [Export.self, Sign.self])
+        discussion: "Example: tctl auth sign --user=ci --logins=deploy --ttl=12h --format=openssh --out=ci",
+        subcommands: [Export.self, Sign.self])
 
     struct Export: ParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "export", abstract: "The same as `tctl authorities … export`.", discussion: "Example: tctl auth export --type=user")
+            commandName: "export", abstract: "The same as `tctl authorities … export`.", discussion: "Example: tctl auth export --type=user"
+        )
         @OptionGroup var admin: AdminOptions
         @OptionGroup var options: ExportOptions
 
@@ -47,7 +49,9 @@ struct AuthCommand: ParsableCommand {
         @Flag(help: "Replace files that exist.") var overwrite = false
 
         func validate() throws {
-            guard [user, host, site].compactMap({ $0 }).count == 1 else { throw ValidationError("say for whom: one of --user, --host and --site") }
+            guard [user, host, site].compactMap({ $0 }).count == 1 else {
+                throw ValidationError("say for whom: one of --user, --host and --site")
+            }
             guard user != nil || logins.isEmpty else { throw ValidationError("--logins goes with --user") }
             guard user != nil || format == .openssh else { throw ValidationError("--format=file is for users") }
         }

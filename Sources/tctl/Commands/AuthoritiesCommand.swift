@@ -11,7 +11,8 @@ struct ExportOptions: ParsableArguments {
     enum Kind: String, ExpressibleByArgument, CaseIterable, Sendable { case user, host }
 
     @Option(help: "user: lines for sshd's TrustedUserCAKeys; host: @cert-authority lines for known_hosts.") var type: Kind
-    @Option(help: ArgumentHelp("Only this cluster's; by default those of every cluster that is trusted for it.", valueName: "name")) var cluster: String?
+    @Option(help: ArgumentHelp("Only this cluster's; by default those of every cluster that is trusted for it.", valueName: "name"))
+    var cluster: String?
     @Flag(help: "Fingerprints instead of keys.") var fingerprint = false
 
     func export(_ admin: AdminOptions) throws {
@@ -22,7 +23,8 @@ struct ExportOptions: ParsableArguments {
             }
             let wanted = all.filter { $0.type.rawValue == type.rawValue && (cluster == nil || $0.cluster == cluster) }
             guard !wanted.isEmpty else {
-                throw TeleportError.notFound("no \(type.rawValue) authority of cluster \(cluster ?? "") is known here; `tctl clusters ls` lists the clusters")
+                throw TeleportError.notFound(
+                    "no \(type.rawValue) authority of cluster \(cluster ?? "") is known here; `tctl clusters ls` lists the clusters")
             }
             let clusters = Set(all.filter { $0.type == .host }.map(\.cluster))
             for authority in wanted {
@@ -32,7 +34,10 @@ struct ExportOptions: ParsableArguments {
                     } else {
                         switch type {
                         case .user: print(key.text(comment: authority.cluster))
-                        case .host: print(AuthorityLines.knownHosts(key, cluster: authority.cluster, others: clusters.subtracting([authority.cluster])))
+                        case .host:
+                            print(
+                                AuthorityLines.knownHosts(
+                                    key, cluster: authority.cluster, others: clusters.subtracting([authority.cluster])))
                         }
                     }
                 }

@@ -6,12 +6,14 @@ import Programs
 
 struct ClustersCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "clusters", abstract: "Sites that dial in and root clusters that this one dials.", discussion: "Example: tctl clusters ls",
+        commandName: "clusters", abstract: "Sites that dial in and root clusters that this one dials.",
+        discussion: "Example: tctl clusters ls",
         subcommands: [List.self])
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "ls", abstract: "Lists the clusters with the state of their tunnels.", discussion: "Example: tctl clusters ls --format=json")
+            commandName: "ls", abstract: "Lists the clusters with the state of their tunnels.",
+            discussion: "Example: tctl clusters ls --format=json")
         @OptionGroup var admin: AdminOptions
         @Option(help: "text or json.") var format = OutputFormat.text
 
@@ -29,7 +31,9 @@ struct ClustersCommand: ParsableCommand {
                 var lines: [Line] = []
                 for case .remoteCluster(let leaf) in try await client.resources(.remoteCluster) {
                     lines.append(
-                        Line(name: leaf.name, type: "leaf", status: leaf.connected ? "online" : "offline", last_heartbeat: leaf.lastHeartbeat?.text))
+                        Line(
+                            name: leaf.name, type: "leaf", status: leaf.connected ? "online" : "offline",
+                            last_heartbeat: leaf.lastHeartbeat?.text))
                 }
                 for case .trustedCluster(let root) in try await client.resources(.trustedCluster) {
                     lines.append(Line(name: root.name, type: "root", status: root.enabled ? "enabled" : "disabled", last_heartbeat: nil))

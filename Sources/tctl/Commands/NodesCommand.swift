@@ -7,7 +7,8 @@ import Programs
 
 struct NodesCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "nodes", abstract: "Nodes of the cluster and of its sites.", discussion: "Example: tctl nodes ls", subcommands: [List.self, Add.self])
+        commandName: "nodes", abstract: "Nodes of the cluster and of its sites.", discussion: "Example: tctl nodes ls",
+        subcommands: [List.self, Add.self])
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -34,7 +35,8 @@ struct NodesCommand: ParsableCommand {
 
     struct Add: ParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "add", abstract: "Makes a token for a node and prints what to run there.", discussion: "Example: tctl nodes add --ttl=30m")
+            commandName: "add", abstract: "Makes a token for a node and prints what to run there.",
+            discussion: "Example: tctl nodes add --ttl=30m")
         @OptionGroup var admin: AdminOptions
         @Option(help: "node, proxy, auth; several are separated by commas.") var roles = "node"
         @Option(help: "How long the token is good for.") var ttl = DurationText(.seconds(1800))

@@ -7,7 +7,8 @@ import SSHWire
 
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "status", abstract: "Shows the cluster's name, its authorities, the CA pin and counts.", discussion: "Example: tctl status --format=json")
+        commandName: "status", abstract: "Shows the cluster's name, its authorities, the CA pin and counts.",
+        discussion: "Example: tctl status --format=json")
     @OptionGroup var admin: AdminOptions
     @Option(help: "text or json.") var format = OutputFormat.text
 

@@ -8,7 +8,8 @@ import Programs
 
 struct TokensCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "tokens", abstract: "Tokens with which hosts and clusters join.", discussion: "Example: tctl tokens add --type=node --ttl=30m",
+        commandName: "tokens", abstract: "Tokens with which hosts and clusters join.",
+        discussion: "Example: tctl tokens add --type=node --ttl=30m",
         subcommands: [Add.self, List.self, Remove.self])
 
     struct Add: ParsableCommand {

@@ -88,7 +88,8 @@ struct UsersCommand: ParsableCommand {
 
     struct Update: ParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "update", abstract: "Changes a user's logins or roles.", discussion: "Example: tctl users update alice --logins=root")
+            commandName: "update", abstract: "Changes a user's logins or roles.",
+            discussion: "Example: tctl users update alice --logins=root")
         @OptionGroup var admin: AdminOptions
         @Argument(help: "The user's name.") var name: String
         @Option(help: "Logins, separated by commas.") var logins: String?

@@ -27,7 +27,8 @@ struct ListCommand: ParsableCommand {
 
 struct ClustersCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "clusters", abstract: "Lists the proxy's own cluster and the sites behind it.", discussion: "Example: tsh clusters --format=json")
+        commandName: "clusters", abstract: "Lists the proxy's own cluster and the sites behind it.",
+        discussion: "Example: tsh clusters --format=json")
     @OptionGroup var client: ClientOptions
     @Option(help: "text or json.") var format = OutputFormat.text
 

@@ -31,11 +31,9 @@ struct LoginCommand: ParsableCommand {
         let site = site ?? wishes.site
         let address = try wishes.proxyAddress
         let known = try store.profile(proxy: address?.host)
-        if var profile = known, let site, wishes.user == nil || wishes.user == profile.user, try store.isLoggedIn(profile) {
-            profile.site = site == profile.cluster ? nil : site
-            try store.save(profile)
-            print("commands go to site \(site)")
-            return
+        if let profile = known, let site, wishes.user == nil || wishes.user == profile.user, try store.isLoggedIn(profile) {
+            let identity = try store.identity(of: profile)
+            if identity.expires > SystemClock().wallTime() { return try Self.change(profile, to: site, identity, store) }
         }
         guard let host = address?.host ?? known?.proxy else {
             throw TeleportError.badParameter("say which proxy: --proxy=HOST or TELEPORT_PROXY")
@@ -74,8 +72,27 @@ struct LoginCommand: ParsableCommand {
                     Program.complain("WARNING: the certificate was not added to the SSH agent: \(error)")
                 }
             }
-            print("logged in to \(answer.cluster) as \(user); logins: \(answer.logins.joined(separator: ", ")); valid until \(answer.expires.text)")
+            print(
+                "logged in to \(answer.cluster) as \(user); logins: \(answer.logins.joined(separator: ", ")); valid until \(answer.expires.text)"
+            )
         }
+    }
+}
+
+extension LoginCommand {
+    /// Who is logged in already needs no new certificate for another site.
+    private static func change(_ profile: Profile, to site: String, _ identity: ClientIdentity, _ store: KeyStore) throws {
+        let proxy = HostPort(host: profile.proxy, port: profile.sshPort)
+        try Program.onLoop { loop in
+            let sites = try SiteListing.parse(try await ProxyQuestion.ask("proxysites", proxy: proxy, identity: identity, loop))
+            guard sites.contains(where: { $0.name == site }) else {
+                throw TeleportError.notFound("site \(site) is not known to the proxy; `tsh clusters` lists those that are")
+            }
+        }
+        var changed = profile
+        changed.site = site == profile.cluster ? nil : site
+        try store.save(changed)
+        print("commands go to site \(site)")
     }
 }
 
@@ -116,7 +133,8 @@ struct LogoutCommand: ParsableCommand {
 
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "status", abstract: "Shows where you are logged in, as whom and until when.", discussion: "Example: tsh status --format=json")
+        commandName: "status", abstract: "Shows where you are logged in, as whom and until when.",
+        discussion: "Example: tsh status --format=json")
     @OptionGroup var client: ClientOptions
     @Option(help: "text or json.") var format = OutputFormat.text
 
@@ -136,7 +154,7 @@ struct StatusCommand: ParsableCommand {
             throw TeleportError.accessDenied("not logged in; run `tsh login --proxy=HOST --user=NAME`")
         }
         let identity = try store.identity(of: profile)
-        let expired = identity.expires.seconds <= SystemClock().wallTime().seconds
+        let expired = identity.expires <= SystemClock().wallTime()
         let line = Line(
             proxy: "\(HostPort(host: profile.proxy, port: profile.webPort))", user: identity.user, cluster: profile.cluster,
             site: profile.site ?? profile.cluster, logins: identity.logins, valid_until: identity.expires.text, expired: expired)

@@ -63,7 +63,9 @@ struct SSHCommand: ParsableCommand {
         try Program.onLoop { loop in
             let inside = loop.inside
             let result = try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Int32, any Error>) in
-                let run = RemoteRun(remote, as: client, randomness: SystemRandomness(), on: inside) { Program.complain("ERROR: \($0)") } then: {
+                let run = RemoteRun(remote, as: client, randomness: SystemRandomness(), on: inside) {
+                    Program.complain("ERROR: \($0)")
+                } then: {
                     continuation.resume(with: $0.mapError { $0 as any Error })
                 }
                 run.start()

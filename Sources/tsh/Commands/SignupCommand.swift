@@ -35,7 +35,9 @@ struct SignupCommand: ParsableCommand {
             try await loop.work { try Self.show(description) }
             let code = try await loop.work { try SecretOptions.code(otp) }
             try await web.auth.completeSignup(SignupRequest(token: url.token, password: password, code: code))
-            print("\(description.user) is a user of \(description.cluster); log in with `tsh login --proxy=\(url.server) --user=\(description.user)`")
+            print(
+                "\(description.user) is a user of \(description.cluster); log in with `tsh login --proxy=\(url.server) --user=\(description.user)`"
+            )
         }
     }
 
