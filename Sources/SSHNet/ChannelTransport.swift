@@ -15,6 +15,8 @@ package final class ChannelTransport: SSHTransport, ChannelHandler {
     /// Came while reading was paused; the peer's window bounds it.
     private var held: [UInt8] = []
 
+    /// Empty between two deliveries; kept for its memory.
+    private var scratch: [UInt8] = []
     /// Written before the channel was open: what a connection says first.
     private var early: [UInt8] = []
 
@@ -63,8 +65,12 @@ package final class ChannelTransport: SSHTransport, ChannelHandler {
             held.append(copying: data)
         } else {
             // The inner engine opens its packets in place, and these bytes are lent for reading only.
-            var copy = Array(copying: data)
+            var copy: [UInt8] = []
+            swap(&copy, &scratch)
+            copy.append(copying: data)
             deliver(&copy)
+            copy.removeAll(keepingCapacity: true)
+            swap(&copy, &scratch)
         }
     }
 

@@ -41,9 +41,9 @@ struct ChannelPipeTests {
             let collector = Collector()
             let channel = connection.openChannel(type: "direct-tcpip", handler: collector)
             await collector.wait { collector.isOpen || collector.refusal != nil }
-            collector.pump(megabytes(5, seed: 3), into: channel)
+            collector.pump(megabytes(3, seed: 3), into: channel)
             await collector.wait { collector.hasEnded }
-            #expect(String(decoding: collector.bytes, as: UTF8.self) == "\(5 << 20)")
+            #expect(String(decoding: collector.bytes, as: UTF8.self) == "\(3 << 20)")
             channel.close()
             await closed.wait { closed.count == 1 }
             await collector.wait { collector.isClosed }
@@ -106,7 +106,7 @@ struct ChannelPipeTests {
                 handler: innerSide, on: loop)
             await innerSide.wait { innerSide.isReady || innerSide.isClosed }
             #expect(innerSide.error == nil)
-            let payload = megabytes(3, seed: 8)
+            let payload = megabytes(2, seed: 8)
             let collector = Collector()
             let channel = inner.openChannel(type: "session", handler: collector)
             await collector.wait { collector.isOpen }

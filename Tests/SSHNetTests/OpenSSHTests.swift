@@ -16,7 +16,7 @@ struct OpenSSHTests {
             let server = try TestServer(keys, on: loop) { $0.accept(handler: EchoChannel()) }
             let folder = try Folder(on: loop)
             defer { folder.remove() }
-            let payload = megabytes(4, seed: 2)
+            let payload = megabytes(3, seed: 2)
             let (output, exit) = try await run(
                 ssh(keys, folder, server.listener.address, cipher.map { ["-c", $0] } ?? [], ["-o", "RekeyLimit=1M"]), input: payload,
                 on: loop)

@@ -47,7 +47,7 @@ struct SSHConnectionTests {
         }
     }
 
-    @Test func `twenty megabytes come back whole on three channels at once`() async throws {
+    @Test func `nine megabytes come back whole on three channels at once`() async throws {
         try await onLoop { eventLoop in
             let loop = eventLoop.inside
             let keys = TestKeys()
@@ -55,7 +55,7 @@ struct SSHConnectionTests {
             let side = Side(keys)
             let connection = try await dial(server.listener.address, keys.client, side, on: loop)
             await side.wait { side.isReady || side.isClosed }
-            let payload = megabytes(7, seed: 9)
+            let payload = megabytes(3, seed: 9)
             let collectors = [Collector(), Collector(), Collector()]
             for collector in collectors {
                 let channel = connection.openChannel(type: "session", handler: collector)
@@ -79,7 +79,7 @@ struct SSHConnectionTests {
             configuration.engine.rekey.bytesMax = 200_000
             let connection = try await dial(server.listener.address, configuration, side, on: loop)
             await side.wait { side.isReady || side.isClosed }
-            let payload = megabytes(3, seed: 5)
+            let payload = megabytes(2, seed: 5)
             let collector = Collector()
             let channel = connection.openChannel(type: "session", handler: collector)
             await collector.wait { collector.isOpen }

@@ -76,23 +76,29 @@ package final class ChildProcess {
         self.exited = exited
         group = command.group
         var spawn = SpawnActions()
-        var ends: [Int32: (descriptor: Int32, kind: PipeStream.Kind)] = [:]
+        var streams: [Int32: PipeStream] = [:]
         do throws(TeleportError) {
             for (number, descriptor) in command.descriptors.sorted(by: { $0.key < $1.key }) {
-                if let end = try spawn.give(descriptor, as: number) { ends[number] = end }
-            }
-            identifier = try spawn.run(command)
-            let pidfd = pidfd_open(identifier, 0)
-            guard pidfd >= 0 else { throw UVError.errno("watching process \(identifier)") }
-            for (number, end) in ends {
-                ends[number] = nil
+                guard let end = try spawn.give(descriptor, as: number) else { continue }
                 streams[number] = try PipeStream(FileDescriptor(end.descriptor), kind: end.kind, on: loop)
             }
+            identifier = try spawn.run(command)
+        } catch {
+            for stream in streams.values { stream.close() }
+            throw error
+        }
+        self.streams = streams
+        do throws(TeleportError) {
+            let pidfd = pidfd_open(identifier, 0)
+            guard pidfd >= 0 else { throw UVError.errno("watching process \(identifier)") }
             // The watcher holds this object until the child has been reaped.
             watcher = try DescriptorWatcher(FileDescriptor(pidfd), on: loop) { _ in self.reap() }
             watcher?.watch([.readable])
         } catch {
-            for end in ends.values { Glibc.close(end.descriptor) }
+            // A child whose end nobody would notice is not left behind.
+            signalGroup(.kill)
+            waitpid(identifier, nil, 0)
+            for stream in streams.values { stream.close() }
             throw error
         }
     }

@@ -128,7 +128,7 @@ package class Stream: LoopHandle {
             return unsafe uv_try_write(pointer(uv_stream_t.self), &buffer, 1)
         }
         if code >= 0 { return Int(code) }
-        if code != UV_EAGAIN.rawValue { failLater(UVError.error(code, "writing")) }
+        if code != UV_EAGAIN.rawValue { fail(UVError.error(code, "writing")) }
         return 0
     }
 
@@ -146,7 +146,7 @@ package class Stream: LoopHandle {
         }
         if code < 0 {
             queue.landed()
-            failLater(UVError.error(code, "writing"))
+            fail(UVError.error(code, "writing"))
         }
     }
 
@@ -193,14 +193,10 @@ package class Stream: LoopHandle {
         Glibc.shutdown(descriptor, CInt(SHUT_WR))
     }
 
+    /// The handler hears of it when the handle is closed, which is in another turn.
     private func fail(_ error: TeleportError) {
         if failure == nil { failure = error }
         close()
-    }
-
-    /// An error inside a call from outside: the handler hears of it when the handle is closed, which is in another turn.
-    private func failLater(_ error: TeleportError) {
-        fail(error)
     }
 
     override func closed() {
@@ -328,6 +324,8 @@ package final class PipeStream: Stream {
     ) -> StreamConnect {
         let attempt = StreamConnect(on: loop) { result in then(result.map { unsafe unsafeDowncast($0, to: PipeStream.self) }) }
         attempt.start([.unix(path: path)], timeout: timeout) { address, done throws(TeleportError) in
+            // Libuv cuts a long path short instead of refusing it.
+            unsafe try address.withSystemAddress { _, _ throws(TeleportError) in }
             let stream = PipeStream(kind: .socket, on: loop)
             let request = ConnectRequest(done)
             let code = unsafe request.submit { memory, callback in
