@@ -13,12 +13,12 @@ struct OpenSSHExampleTests {
         Destination(arguments: "hub.example.com", lines: ["port 3023", "user alice"]),
         Destination(
             arguments: "root@web1.hub",
-            lines: ["hostname web1.hub", "port 3022", "user root", "proxycommand ssh -p 3023 %r@hub.example.com -s proxy:%h:%p"]),
+            lines: ["hostname web1.hub", "port 22", "user root", "proxycommand ssh -p 3023 %r@hub.example.com -s proxy:%h:%p"]),
         Destination(
             arguments: "root@db1.east",
-            lines: ["hostname db1.east", "port 3022", "user root", "proxycommand ssh -p 3023 %r@hub.example.com -s proxy:%h:%p@east"]),
-        Destination(arguments: "-J hub.example.com root@db1.east", lines: ["port 3022", "proxyjump hub.example.com"]),
-        Destination(arguments: "root@db1.west", lines: ["port 3022", "proxyjump hub.example.com:3023"]),
+            lines: ["hostname db1.east", "port 22", "user root", "proxycommand ssh -p 3023 %r@hub.example.com -s proxy:%h:%p@east"]),
+        Destination(arguments: "-J hub.example.com root@db1.east", lines: ["port 22", "proxyjump hub.example.com"]),
+        Destination(arguments: "root@db1.west", lines: ["port 22", "proxyjump hub.example.com:3023"]),
     ]
 
     @Test(arguments: destinations)
