@@ -4,6 +4,9 @@ SHELL := /bin/bash
 SWIFT_BIN := $(dir $(shell command -v swift))
 PREFIX ?= /usr/local
 PROGRAMS := teleport tctl tsh
+# The commit that the programs name in `version`; Sources/Programs/Version.swift reads it back. The mark tells it from a linker's own ID.
+REVISION := $(shell git rev-parse --verify HEAD 2>/dev/null)
+REVISION_MARK := 676974
 SOURCES := Sources Tests Package.swift
 .PHONY: help deps build demo test lint format tidy bench fuzz coverage asan tsan install clean
 
@@ -14,13 +17,13 @@ deps: ## Install the Debian packages that are missing
 	@scripts/deps
 
 build: deps ## Leave teleport, tctl and tsh in .build/release
-	swift build -c release --static-swift-stdlib
+	swift build -c release --static-swift-stdlib $(if $(REVISION),-Xlinker --build-id=0x$(REVISION)$(REVISION_MARK))
 
 demo: build ## Two sites, a tunnel, and commands through it; KEEP=1 leaves them running
 	KEEP=$(KEEP) scripts/demo
 
 test: deps build ## Every test; FILTER=Name runs some
-	swift test --disable-xctest $(if $(FILTER),--filter $(FILTER))
+	TELEPORT_BIN=$(CURDIR)/.build/release swift test --disable-xctest $(if $(FILTER),--filter $(FILTER))
 
 lint: ## Format and style rules of the formatter
 	swift format lint --strict --parallel --recursive $(SOURCES)
@@ -32,7 +35,8 @@ tidy: deps ## The rules of the house: layers and banned constructs
 	swift test --disable-xctest --filter TidyTests
 
 bench: build ## Figures of the data path, OpenSSH beside them
-	.build/release/Benchmarks $(ARGS)
+	.build/release/Benchmarks
+	scripts/bench $(ARGS)
 
 fuzz: deps ## TARGET=packet-reader FOR=60 (seconds); no TARGET lists them
 	FUZZ=1 swift build -c release --scratch-path .build-fuzz -Xswiftc -use-ld=lld --product Fuzz

@@ -64,27 +64,33 @@ package enum Program {
         if text.hasPrefix("Error: ") { text.removeFirst("Error: ".count) }
         let hint = lines.last.map { $0.drop { $0 == " " } }.flatMap { $0.hasPrefix("See '") ? "; s" + $0.dropFirst() : nil } ?? ""
         while text.last == "." { text.removeLast() }
-        complain("ERROR: \(oneLine(text))\(hint)")
+        complain("ERROR: \(text)\(hint)")
         exit(2)
     }
 
     /// Says what went wrong in one line on stderr, and with `debug` why.
     package static func report(_ error: TeleportError, debug: Bool) {
-        complain("ERROR: \(oneLine(error.message))")
+        complain("ERROR: \(error.message)")
         if debug {
-            for cause in error.chain.dropFirst() { complain("  caused by: \(oneLine(cause))") }
+            for cause in error.chain.dropFirst() { complain("  caused by: \(cause)") }
         }
     }
 
-    /// A line on stderr.
+    /// One line on stderr.
     package static func complain(_ line: String) {
-        var bytes = Array(line.utf8)
+        var bytes = Array(oneLine(line).utf8)
         bytes.append(UInt8(ascii: "\n"))
         _ = unsafe bytes.withUnsafeBytes { unsafe write(2, $0.baseAddress, $0.count) }
     }
 
+    /// What a stranger's text may not do: begin a line of its own, or speak to the terminal.
     private static func oneLine(_ text: String) -> String {
-        String(text.map { $0.isNewline ? " " : $0 })
+        String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { scalar in
+                    if scalar.properties.isWhitespace { return " " }
+                    return scalar.value < 0x20 || (0x7f..<0xa0).contains(scalar.value) ? "?" : scalar
+                }))
     }
 }
 
