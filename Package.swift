@@ -70,19 +70,22 @@ var targets: [Target] = [
         "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", log),
     library("NodeService", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", log),
     library(
-        "ClientKit", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "HTTPClient", "Config", "ClusterModel", "EventLoop", "Crypto", "CQRencode", "Base",
-        log),
+        "ClientKit", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "HTTPClient", "Config", "ClusterModel", "EventLoop", "Crypto",
+        "CQRencode", "Base", log),
     // 7
     library(
         "ProxyService", "SSHNet", "SSHEngine", "SSHWire", "HTTPServer", "ReverseTunnel", "AuthAPI", "ClusterModel", "EventLoop",
         "Crypto", "Limits", "Base", log),
     // 8
     program(
-        "teleport", "Programs", "AuthService", "ProxyService", "NodeService", "ReverseTunnel", "SQLiteBackend", "AuthAPI", "Backend", "Config",
-        "SSHNet", "SSHEngine", "SSHWire", "HTTPClient", "HTTPServer", "EventLoop", "Crypto", "ClusterModel", "Limits", "Base", log, arguments),
+        "teleport", "Programs", "AuthService", "ProxyService", "NodeService", "ReverseTunnel", "SQLiteBackend", "AuthAPI", "Backend",
+        "Config", "SSHNet", "SSHEngine", "SSHWire", "HTTPClient", "HTTPServer", "EventLoop", "Crypto", "ClusterModel", "Limits", "Base", log,
+        arguments),
     program(
-        "tctl", "Programs", "ClientKit", "AuthAPI", "Config", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", log, arguments),
-    program("tsh", "Programs", "ClientKit", "AuthAPI", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", log, arguments),
+        "tctl", "Programs", "ClientKit", "AuthAPI", "Config", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", log,
+        arguments),
+    program(
+        "tsh", "Programs", "ClientKit", "AuthAPI", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", log, arguments),
 ]
 
 targets += [
@@ -98,7 +101,8 @@ targets += [
     tests("StoreContractTests", "SQLiteBackend", "Backend", "Base"),
     tests("ClusterModelTests", "ClusterModel", "SSHWire", "Crypto", "Base"),
     tests("AuthAPITests", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base", log),
-    tests("AuthServiceTests", "AuthService", "AuthAPI", "Backend", "ClusterModel", "SSHWire", "SSHEngine", "EventLoop", "Crypto", "Base", log),
+    tests(
+        "AuthServiceTests", "AuthService", "AuthAPI", "Backend", "ClusterModel", "SSHWire", "SSHEngine", "EventLoop", "Crypto", "Base", log),
     tests("ConfigTests", "Config", "ClusterModel", "Base"),
     tests("HTTPServerTests", "HTTPServer", "HTTPClient", "EventLoop", "Crypto", "Base", log),
     tests("TidyTests"),
@@ -106,11 +110,12 @@ targets += [
     // The session child of a node under test: the node's own program, which the tests are not.
     .executableTarget(name: "SessionChildProgram", dependencies: ["NodeService"], path: "Tests/SessionChildProgram", swiftSettings: rules),
     tests(
-        "NodeServiceTests", "NodeService", "SessionChildProgram", "AuthAPI", "SSHNet", "SSHEngine", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base",
-        log),
+        "NodeServiceTests", "NodeService", "SessionChildProgram", "AuthAPI", "SSHNet", "SSHEngine", "SSHWire", "ClusterModel", "EventLoop",
+        "Crypto", "Base", log),
     tests(
         "ClientKitTests", "ClientKit", "Programs", "ClusterModel", "SSHEngine", "SSHWire", "EventLoop", "Crypto", "Base", arguments),
-    tests("ReverseTunnelTests", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base"),
+    tests(
+        "ReverseTunnelTests", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base"),
     tests("ProxyServiceTests", "ProxyService", "ReverseTunnel", "SSHNet", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base"),
     // The programs themselves, as people run them.
     tests("ClusterTests", "teleport", "tctl", "tsh", "Config", "ClusterModel", "EventLoop", "Crypto", "Base"),

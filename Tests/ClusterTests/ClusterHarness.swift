@@ -5,8 +5,10 @@ import Crypto
 import EventLoop
 import Testing
 
-/// The three programs, as they were built beside the tests, or in the folder that `TELEPORT_BIN` names.
+/// The three programs, as they were built beside the tests, or in the folder that `TELEPORT_BIN` names: `make test` gives the release build.
 struct BuiltPrograms: Sendable {
+    static let areOptimized = ProcessEnvironment.value("TELEPORT_BIN") != nil
+
     let teleport: String
     let tctl: String
     let tsh: String
@@ -16,7 +18,7 @@ struct BuiltPrograms: Sendable {
         let folder = ProcessEnvironment.value("TELEPORT_BIN") ?? "/\(own)"
         for name in ["teleport", "tctl", "tsh"] where try FileIO.status("\(folder)/\(name)") == nil {
             throw TeleportError.notFound(
-                "\(folder)/\(name) is not built: run `swift build`, or `make build` and set TELEPORT_BIN=.build/release")
+                "\(folder)/\(name) is not built: run `swift build`, or `make build` and set TELEPORT_BIN=$PWD/.build/release")
         }
         teleport = "\(folder)/teleport"
         tctl = "\(folder)/tctl"
@@ -90,6 +92,16 @@ final class ClusterHarness: Sendable {
         let topology = topology
         try await withCheckedThrowingContinuation { continuation in
             eventLoop.post { loop in topology.value(on: loop)?.wait(continuation) }
+        }
+    }
+
+    /// Ends it as the death of its process would, and waits until all of it is gone.
+    ///
+    /// - Returns: how `teleport start --topology` ended.
+    func stop() async throws -> ChildProcess.Exit {
+        let topology = topology
+        return await withCheckedContinuation { continuation in
+            eventLoop.post { loop in topology.value(on: loop)?.stop(continuation) }
         }
     }
 
@@ -188,7 +200,8 @@ struct Person: Sendable {
     func ssh(
         _ route: Route, _ node: String, _ command: String, port: String = "3022", options: [String] = [], input: [UInt8] = []
     ) async throws -> Outcome {
-        try await harness.runner.run("/usr/bin/ssh", sshArguments(route, node: node, port: port, options: options) + [command], input: input)
+        try await harness.runner.run(
+            "/usr/bin/ssh", sshArguments(route, node: node, port: port, options: options) + [command], input: input)
     }
 }
 
@@ -217,6 +230,7 @@ private final class RunningTopology: StreamHandler {
     private var errors: [UInt8] = []
     private var failure: TeleportError?
     private var waiting: [CheckedContinuation<Void, any Error>] = []
+    private var stopping: [CheckedContinuation<ChildProcess.Exit, Never>] = []
 
     private var isReady: Bool { String(decoding: output, as: UTF8.self).contains("ready\n") }
 
@@ -245,7 +259,14 @@ private final class RunningTopology: StreamHandler {
         }
     }
 
-    func stop() { process?.stream(0)?.close() }
+    func stop(_ continuation: CheckedContinuation<ChildProcess.Exit, Never>? = nil) {
+        if let exit = process?.exit {
+            continuation?.resume(returning: exit)
+        } else {
+            if let continuation { stopping.append(continuation) }
+            process?.stream(0)?.close()
+        }
+    }
 
     func wait(_ continuation: CheckedContinuation<Void, any Error>) {
         waiting.append(continuation)
@@ -262,6 +283,8 @@ private final class RunningTopology: StreamHandler {
     func streamClosed(_ stream: Stream, error: TeleportError?) {}
 
     private func fail(_ exit: ChildProcess.Exit) {
+        for continuation in stopping { continuation.resume(returning: exit) }
+        stopping = []
         failure = TeleportError.connectionProblem("the topology ended: \(exit)\n\(String(decoding: errors.suffix(4000), as: UTF8.self))")
         changed()
     }

@@ -11,19 +11,8 @@ struct PlainServerTests {
         let name = "old1"
         let server = try await PlainServer(name: name, cluster: "east", address: harness.freeAddress(1), port: 2222, harness)
         defer { server.stop() }
-        let resource = """
-            kind: node
-            version: v1
-            metadata:
-              name: \(SystemRandomness().uuid())
-            spec:
-              hostname: \(name)
-              addr: \(server.address):\(server.port)
-              labels: {kind: plain}
-            """
-        try FileIO.write(Array(resource.utf8), to: "\(server.folder)/node.yaml")
-        let created = try await harness.tctl("east", "create", "\(server.folder)/node.yaml")
-        #expect(created.exit == .status(0), "\(created)")
+        try await harness.list(
+            node: name, uuid: SystemRandomness().uuid(), address: "\(server.address):\(server.port)", labels: "{kind: plain}", in: "east")
         let listed = try await person.tsh("ls", "--cluster=east", "kind=plain")
         #expect(listed.text.contains(name), "\(listed)")
         for route in Person.Route.allCases {
@@ -78,8 +67,11 @@ final class PlainServer: Sendable {
         }
         // It listens a moment after it has been started.
         let listening = try await harness.runner.run(
-            "/bin/bash", ["-c", "for i in {1..200}; do (exec 3<>/dev/tcp/\(address)/\(port)) 2>/dev/null && exit 0; sleep 0.05; done; exit 1"])
-        #expect(listening.exit == .status(0), "sshd does not listen: \(String(decoding: (try? FileIO.read("\(folder)/log")) ?? [], as: UTF8.self))")
+            "/bin/bash",
+            ["-c", "for i in {1..200}; do (exec 3<>/dev/tcp/\(address)/\(port)) 2>/dev/null && exit 0; sleep 0.05; done; exit 1"])
+        #expect(
+            listening.exit == .status(0),
+            "sshd does not listen: \(String(decoding: (try? FileIO.read("\(folder)/log")) ?? [], as: UTF8.self))")
     }
 
     func stop() {

@@ -32,7 +32,8 @@ final class TerminalProgram: Sendable {
         let state = state
         try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
             eventLoop.post { loop in
-                continuation.resume(with: Result { try state.value(on: loop)?.terminal?.resize(TerminalSize(columns: columns, rows: rows)) })
+                continuation.resume(
+                    with: Result { try state.value(on: loop)?.terminal?.resize(TerminalSize(columns: columns, rows: rows)) })
             }
         }
     }

@@ -36,7 +36,8 @@ final class AuthAssembly {
                 clusterName: auth.clusterName, version: Version.number, proxyAddr: proxyAddress.map(\.description)),
             dataDirectory: directory.path, listenAddresses: [auth.listen], uuid: directory.uuid, hostname: config.nodename,
             publicAddresses: HostAddresses.names(config, listen: [auth.listen], public: auth.publicAddresses))
-        let service = try await AuthService.start(options, store: store, clock: clock, randomness: randomness, eventLoop: loop, logger: logger)
+        let service = try await AuthService.start(
+            options, store: store, clock: clock, randomness: randomness, eventLoop: loop, logger: logger)
         for token in auth.tokens { try await service.server.offerToken(token.value, roles: token.roles) }
         let tokens = auth.tokens
         let offering = loop.spawn { loop in

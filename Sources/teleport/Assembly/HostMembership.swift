@@ -43,7 +43,8 @@ struct HostMembership: Sendable {
     private func join(_ loop: isolated EventLoop) async throws -> HostIdentity {
         guard let token = config.authToken else {
             throw TeleportError(
-                .missingParameter, "this host has not joined a cluster: give it --token and --auth-server, as `tctl tokens add` prints them")
+                .missingParameter, "this host has not joined a cluster: give it --token and --auth-server, as `tctl tokens add` prints them"
+            )
         }
         guard let server = config.authServers.first else {
             throw TeleportError(.missingParameter, "no auth server to join: give --auth-server=HOST:PORT")
@@ -70,7 +71,10 @@ struct HostMembership: Sendable {
     }
 
     /// Renews the identity when it is due, until the task is cancelled.
-    func keepRenewed(_ credentials: HostCredentials, _ transport: RenewableTransport, _ loop: isolated EventLoop, changed: @Sendable (HostIdentity) -> Void) async {
+    func keepRenewed(
+        _ credentials: HostCredentials, _ transport: RenewableTransport, _ loop: isolated EventLoop,
+        changed: @Sendable (HostIdentity) -> Void
+    ) async {
         var backoff = Backoff(first: .seconds(1), longest: .seconds(300))
         while !Task.isCancelled {
             do {
@@ -92,7 +96,8 @@ struct HostMembership: Sendable {
             } catch is CancellationError {
                 return
             } catch {
-                logger.warning("this host's certificates cannot be renewed yet", metadata: ["role": "\(role.rawValue)", "error": "\(error)"])
+                logger.warning(
+                    "this host's certificates cannot be renewed yet", metadata: ["role": "\(role.rawValue)", "error": "\(error)"])
                 do { try await loop.sleep(for: backoff.next(randomness)) } catch { return }
             }
         }

@@ -31,13 +31,15 @@ final class NodeAssembly {
         guard let node = config.node else { preconditionFailure("no node is configured") }
         let membership = HostMembership(
             config: config, directory: directory, role: .node, joinRole: .node,
-            publicAddresses: HostAddresses.names(config, listen: [node.listen], public: node.publicAddresses, loopback: false), local: local,
+            publicAddresses: HostAddresses.names(config, listen: [node.listen], public: node.publicAddresses, loopback: false),
+            local: local,
             randomness: randomness, logger: logger)
         let identity = try await membership.identity(loop)
         let credentials = try HostCredentials(identity)
         let transport = RenewableTransport(HostMembership.transport(config, identity, loop))
         let client = AuthClient(transport: transport)
-        let cache = AuthCache(client: client, directory: directory.cache, name: "node", eventLoop: loop, randomness: randomness, logger: logger)
+        let cache = AuthCache(
+            client: client, directory: directory.cache, name: "node", eventLoop: loop, randomness: randomness, logger: logger)
         cache.start()
         guard let snapshot = await cache.first() else { throw CancellationError() }
 

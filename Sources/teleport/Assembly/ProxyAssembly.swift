@@ -33,7 +33,8 @@ final class ProxyAssembly {
     private static let retryInterval: Duration = .seconds(2)
 
     private init(
-        users: ProxyServer, tunnels: TunnelServer, agents: AgentPool, web: WebServer, cache: AuthCache, client: AuthClient, record: ProxyRecord,
+        users: ProxyServer, tunnels: TunnelServer, agents: AgentPool, web: WebServer, cache: AuthCache, client: AuthClient,
+        record: ProxyRecord,
         loop: Loop, logger: Logger
     ) {
         self.users = users
@@ -91,7 +92,8 @@ final class ProxyAssembly {
         let listenerLimits = ListenerLimits(
             total: config.limits.maxConnections, perAddress: config.limits.maxPerAddress, unauthenticated: config.limits.maxUnauthenticated)
         record.sshAddr = announced(config, try users.listen(on: proxy.listen, limits: listenerLimits), proxy.sshPublicAddresses)
-        record.tunnelAddr = announced(config, try tunnels.listen(on: proxy.tunnelListen, limits: listenerLimits), proxy.tunnelPublicAddresses)
+        record.tunnelAddr = announced(
+            config, try tunnels.listen(on: proxy.tunnelListen, limits: listenerLimits), proxy.tunnelPublicAddresses)
         record.webAddr = announced(config, proxy.webListen, proxy.publicAddresses)
         let web = try WebServer(
             identity: try await webIdentity(proxy, identity, loop), auth: client,
@@ -105,19 +107,22 @@ final class ProxyAssembly {
             metadata: ["ssh": "\(proxy.listen)", "tunnel": "\(proxy.tunnelListen)", "web": "\(proxy.webListen)"])
 
         let assembly = ProxyAssembly(
-            users: users, tunnels: tunnels, agents: agents, web: web, cache: cache, client: client, record: record, loop: inside, logger: logger)
+            users: users, tunnels: tunnels, agents: agents, web: web, cache: cache, client: client, record: record, loop: inside,
+            logger: logger)
         assembly.begin(membership, credentials, transport, renewsWeb: proxy.https == nil, loop)
         return assembly
     }
 
     private func begin(
-        _ membership: HostMembership, _ credentials: HostCredentials, _ transport: RenewableTransport, renewsWeb: Bool, _ eventLoop: isolated EventLoop
+        _ membership: HostMembership, _ credentials: HostCredentials, _ transport: RenewableTransport, renewsWeb: Bool,
+        _ eventLoop: isolated EventLoop
     ) {
         let bound = LoopBound(self, on: loop)
         cache.onChange { snapshot in
             eventLoop.post { loop in bound.value(on: loop)?.update(snapshot) }
         }
         tunnels.registry.onChange = { [weak self] in self?.reportTunnels() }
+        agents.onChange = { [weak self] in self?.reportTunnels() }
         tasks.append(
             eventLoop.spawn { loop in
                 await membership.keepRenewed(credentials, transport, loop) { identity in
@@ -191,7 +196,7 @@ final class ProxyAssembly {
             return
         }
         isReporting = true
-        let (client, connected) = (client, tunnels.registry.connected)
+        let (client, connected) = (client, tunnels.registry.connected + agents.connected)
         loop.perform({ try await client.reportTunnels(connected: connected) }) { [weak self] result in
             guard let self else { return }
             isReporting = false
@@ -211,6 +216,7 @@ final class ProxyAssembly {
     func close(then: @escaping () -> Void) {
         heartbeatTimer?.cancel()
         tunnels.registry.onChange = nil
+        agents.onChange = nil
         for task in tasks { task.cancel() }
         cache.stop()
         users.close()

@@ -40,7 +40,10 @@ final class RunningProcess {
         let node = config.node == nil ? nil : try await NodeAssembly.start(config, directory, auth?.service, randomness, loop, logger)
         logger.info(
             "started",
-            metadata: ["version": "\(Version.line)", "roles": "\(config.roles.map(\.rawValue).joined(separator: ","))", "node": "\(config.nodename)"])
+            metadata: [
+                "version": "\(Version.line)", "roles": "\(config.roles.map(\.rawValue).joined(separator: ","))",
+                "node": "\(config.nodename)",
+            ])
         return RunningProcess(auth: auth, proxy: proxy, node: node, loop: loop.inside, logger: logger)
     }
 

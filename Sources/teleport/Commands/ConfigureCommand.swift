@@ -4,7 +4,8 @@ import Programs
 
 struct ConfigureCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "configure", abstract: "Prints a commented sample teleport.yaml.", discussion: "Example: teleport configure > /etc/teleport.yaml")
+        commandName: "configure", abstract: "Prints a commented sample teleport.yaml.",
+        discussion: "Example: teleport configure > /etc/teleport.yaml")
     @OptionGroup var debugging: DebugOption
 
     func run() {
@@ -13,7 +14,8 @@ struct ConfigureCommand: ParsableCommand {
 }
 
 struct VersionCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "version", abstract: "Prints the version.", discussion: "Example: teleport version")
+    static let configuration = CommandConfiguration(
+        commandName: "version", abstract: "Prints the version.", discussion: "Example: teleport version")
     @OptionGroup var debugging: DebugOption
 
     func run() {

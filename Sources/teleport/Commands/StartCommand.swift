@@ -35,7 +35,8 @@ struct StartCommand: ParsableCommand {
 
     func run() throws {
         if let topology {
-            guard [config, roles, authServer, token, caPin, nodename, labels, listenIp, advertiseIp, pidFile].allSatisfy({ $0 == nil }) else {
+            guard [config, roles, authServer, token, caPin, nodename, labels, listenIp, advertiseIp, pidFile].allSatisfy({ $0 == nil })
+            else {
                 throw ValidationError("--topology goes with --data-dir alone: what the hosts are stands in the topology's file")
             }
             return try TopologyRunner.run(file: topology, dataDir: dataDir, debug: debugging.debug, stopWithDescriptor: stopWithDescriptor)

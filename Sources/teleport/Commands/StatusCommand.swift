@@ -8,7 +8,8 @@ struct StatusCommand: ParsableCommand {
     @OptionGroup var debugging: DebugOption
 
     func run() {
-        guard let session = ProcessEnvironment.value("SSH_SESSION_ID"), let cluster = ProcessEnvironment.value("SSH_TELEPORT_CLUSTER_NAME") else {
+        guard let session = ProcessEnvironment.value("SSH_SESSION_ID"), let cluster = ProcessEnvironment.value("SSH_TELEPORT_CLUSTER_NAME")
+        else {
             print("You are not inside a Teleport session.")
             return
         }

@@ -22,7 +22,8 @@ final class HostProcess {
     private static let steadyAfter: Duration = .seconds(10)
     /// What children take over of this process's environment.
     private static let environment = [
-        "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS",
+        "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "LSAN_OPTIONS",
+        "TSAN_OPTIONS",
         "LLVM_PROFILE_FILE", "SWIFT_BACKTRACE",
     ]
 

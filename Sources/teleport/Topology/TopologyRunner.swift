@@ -15,7 +15,6 @@ import Programs
 /// What is there already stays: a topology that is started again has its clusters, keys and trust of before.
 final class TopologyRunner {
     private let plan: TopologyPlan
-    private let eventLoop: EventLoop
     private let loop: Loop
     private let started: UnixTime
     private let showsProgress: Bool
@@ -61,10 +60,11 @@ final class TopologyRunner {
         }
     }
 
-    private init(_ plan: TopologyPlan, showsProgress: Bool, randomness: any Randomness, _ eventLoop: isolated EventLoop) throws(TeleportError) {
+    private init(_ plan: TopologyPlan, showsProgress: Bool, randomness: any Randomness, _ eventLoop: isolated EventLoop)
+        throws(TeleportError)
+    {
         self.plan = plan
         self.showsProgress = showsProgress
-        self.eventLoop = eventLoop
         loop = eventLoop.inside
         started = loop.wallTime
         deadline = loop.now + Self.startTimeout
@@ -159,7 +159,9 @@ final class TopologyRunner {
             case .signal(let signal, _): "by signal \(signal.name ?? "\(signal.number)")"
             }
         tell("\(host.name) ended \(how)")
-        if !isReady, failure == nil { failure = TeleportError(.systemError, "host \(host.name) ended \(how) while it was starting\(Self.tail(host))") }
+        if !isReady, failure == nil {
+            failure = TeleportError(.systemError, "host \(host.name) ended \(how) while it was starting\(Self.tail(host))")
+        }
     }
 
     // MARK: Steps
@@ -209,7 +211,9 @@ final class TopologyRunner {
             return try await client.resources(.node).contains { if case .node(let node) = $0 { node.addr == address } else { false } }
         case .proxy:
             let address = "\(host.listen(ConfigDefaults.proxyPort))"
-            return try await client.resources(.proxy).contains { if case .proxy(let proxy) = $0 { proxy.sshAddr == address } else { false } }
+            return try await client.resources(.proxy).contains {
+                if case .proxy(let proxy) = $0 { proxy.sshAddr == address } else { false }
+            }
         }
     }
 
@@ -275,7 +279,8 @@ final class TopologyRunner {
         if isStopping { throw Stopped() }
         if let failure { throw failure }
         if loop.inside.now >= deadline {
-            throw TeleportError.connectionProblem("host \(host?.name ?? "") is not up after \(Self.startTimeout): \(why)\(host.map(Self.tail) ?? "")")
+            throw TeleportError.connectionProblem(
+                "host \(host?.name ?? "") is not up after \(Self.startTimeout): \(why)\(host.map(Self.tail) ?? "")")
         }
         try await loop.sleep(for: Self.pollInterval)
     }
@@ -298,6 +303,7 @@ final class TopologyRunner {
     private static func tail(_ host: HostProcess) -> String {
         guard let bytes = try? FileIO.read(host.host.logPath) else { return "" }
         let lines = String(decoding: bytes.suffix(4096), as: UTF8.self).split(whereSeparator: \.isNewline).suffix(logTailLines)
-        return lines.isEmpty ? "; its log \(host.host.logPath) is empty" : "; the end of \(host.host.logPath): " + lines.joined(separator: " | ")
+        return lines.isEmpty
+            ? "; its log \(host.host.logPath) is empty" : "; the end of \(host.host.logPath): " + lines.joined(separator: " | ")
     }
 }
