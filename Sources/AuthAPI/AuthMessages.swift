@@ -141,7 +141,7 @@ package struct SnapshotResponse: Codable, Equatable, Sendable {
     }
 }
 
-/// Which leaf clusters hold a tunnel to the proxy that says so.
+/// Which leaf clusters hold a tunnel to the proxy that says so, and to which root clusters it holds one itself.
 package struct TunnelReport: Codable, Equatable, Sendable {
     package var connected: [String]
 

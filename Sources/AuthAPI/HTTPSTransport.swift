@@ -56,7 +56,7 @@ package final class HTTPSTransport: AuthTransport {
                         responseBytesMax: Endpoints.responseBytesMax, connectTo: server))
             } catch {
                 guard error.kind == .connectionProblem, !Task.isCancelled else { throw error }
-                last = error
+                last = .connectionProblem("the auth server \(server) cannot be reached: \(error.message)", cause: error)
                 continue
             }
             preferred.withLock { $0 = index }

@@ -81,6 +81,9 @@ package struct TrustedCluster: ResourceBody {
     package var roleMap: RoleMap
     /// `sha256:HEX` of the root's TLS authority: without it the first contact is not verified.
     package var caPin: String
+    /// Whether a proxy of ours holds a tunnel to it, and when one last said so: what the auth server adds when it is asked.
+    package var connected = false
+    package var lastHeartbeat: UnixTime?
 
     package init(
         name: String, enabled: Bool = true, token: String = "", webProxyAddr: String, tunnelAddr: String = "", roleMap: RoleMap,
@@ -108,6 +111,8 @@ package struct TrustedCluster: ResourceBody {
         case tunnelAddr = "tunnel_addr"
         case roleMap = "role_map"
         case caPin = "ca_pin"
+        case connected
+        case lastHeartbeat = "last_heartbeat"
     }
 
     package init(from decoder: any Decoder) throws {
@@ -119,6 +124,8 @@ package struct TrustedCluster: ResourceBody {
         tunnelAddr = try spec.decodeIfPresent(String.self, forKey: .tunnelAddr) ?? ""
         roleMap = try spec.decodeIfPresent(RoleMap.self, forKey: .roleMap) ?? RoleMap([])
         caPin = try spec.decodeIfPresent(String.self, forKey: .caPin) ?? ""
+        connected = try spec.decodeIfPresent(Bool.self, forKey: .connected) ?? false
+        lastHeartbeat = try spec.decodeIfPresent(UnixTime.self, forKey: .lastHeartbeat)
         try Names.checkCluster(name)
         try Names.checkAddress(webProxyAddr)
         if !tunnelAddr.isEmpty { try Names.checkAddress(tunnelAddr) }
@@ -133,6 +140,8 @@ package struct TrustedCluster: ResourceBody {
         if !tunnelAddr.isEmpty { try spec.encode(tunnelAddr, forKey: .tunnelAddr) }
         try spec.encode(roleMap, forKey: .roleMap)
         if !caPin.isEmpty { try spec.encode(caPin, forKey: .caPin) }
+        if connected { try spec.encode(connected, forKey: .connected) }
+        try spec.encodeIfPresent(lastHeartbeat, forKey: .lastHeartbeat)
     }
 }
 

@@ -12,7 +12,13 @@ extension AuthServer {
         case .user: all = try await store.users.list().map { .user($0.value) }
         case .role: all = try await store.roles.list().map { .role($0.value) }
         case .token: all = try await store.tokens.list().map { .token($0.value) }
-        case .trustedCluster: all = state.trustedClusters.map { .trustedCluster($0.withoutToken) }
+        case .trustedCluster:
+            all = state.trustedClusters.map { cluster in
+                var shown = cluster.withoutToken
+                shown.lastHeartbeat = lastTunnelReport(of: cluster.name)
+                shown.connected = shown.lastHeartbeat != nil
+                return .trustedCluster(shown)
+            }
         case .remoteCluster:
             all = state.remoteClusters.map { cluster in
                 .remoteCluster(
@@ -100,11 +106,13 @@ extension AuthServer {
     func delete(_ name: ResourceName) async throws(TeleportError) {
         switch name.kind {
         case .user:
+            _ = try await resources(ResourceQuery(kind: .user, name: name.name))
             _ = try await store.store.commit([
                 try store.users.deleting(name.name), .deleteIfPresent(try store.credentials.key(name.name)),
             ])
         case .role:
             guard !Role.defaults.contains(where: { $0.name == name.name }) else { throw .badParameter("role \(name.name) is built in") }
+            _ = try await resources(ResourceQuery(kind: .role, name: name.name))
             try await store.roles.delete(name.name)
         case .token:
             // By its value, or by the name under which it is listed.

@@ -23,6 +23,8 @@ package final class AgentPool {
     private var discovered: [String: [String]] = [:]
     private var timer: LoopTimer?
     private var isStopped = false
+    /// Told whenever ``connected`` may have changed.
+    package var onChange: (() -> Void)?
 
     /// The first retry comes within half a second, so that a restarted proxy has its sites back at once; later ones spread out, so that
     /// thousands of sites do not return in the same second.
@@ -75,10 +77,14 @@ package final class AgentPool {
 
     // MARK: The plan
 
+    /// What this cluster itself lists comes first, so that no root cluster crowds out another by what it announces.
     private var wanted: [TunnelEndpoint] {
-        snapshot.reverseTunnels.flatMap { record in
-            let known = record.dialAddrs + (discovered[record.cluster] ?? []).filter { !record.dialAddrs.contains($0) }
-            return known.map { TunnelEndpoint(cluster: record.cluster, address: $0) }
+        let records = snapshot.reverseTunnels
+        func endpoints(_ addresses: (ReverseTunnelRecord) -> [String]) -> [TunnelEndpoint] {
+            records.flatMap { record in addresses(record).map { TunnelEndpoint(cluster: record.cluster, address: $0) } }
+        }
+        return endpoints(\.dialAddrs) + endpoints { record in
+            (discovered[record.cluster] ?? []).filter { !record.dialAddrs.contains($0) }
         }
     }
 
@@ -114,6 +120,7 @@ package final class AgentPool {
         states[endpoint] = .connected
         backoffs[endpoint] = nil
         logger.info("a tunnel is up", metadata: ["cluster": "\(endpoint.cluster)", "address": "\(endpoint.address)"])
+        onChange?()
     }
 
     func ended(_ endpoint: TunnelEndpoint, _ agent: TunnelAgent, error: TeleportError?) {
@@ -130,6 +137,7 @@ package final class AgentPool {
                 "retry_ms": "\(delay.clampedMilliseconds)",
             ])
         reconcile()
+        onChange?()
     }
 
     func discovered(_ announcement: ProxyAnnouncement, by endpoint: TunnelEndpoint) {

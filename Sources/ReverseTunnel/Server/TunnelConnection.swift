@@ -17,10 +17,13 @@ package final class TunnelConnection: ConnectionHandler {
     private var identity: (cluster: String, keyID: String, authority: PublicKey, validBefore: UInt64)?
     private var isRegistered = false
 
-    /// Channels that wait for the agent's answer, so that one that hangs harms its own user alone.
-    private var opening = 0
+    /// Channels that wait for the agent's answer, by user, so that one that hangs harms its own user alone.
+    private var opening: [String: Int] = [:]
+    private var openingCount = 0
     /// More channels than that wait for one agent only where it no longer answers.
     package static let openingMax = 512
+    /// Of one user: a playbook over many nodes at once, and an eighth of what the agent bears.
+    package static let openingPerUserMax = 64
 
     init(_ server: TunnelServer, logger: Logger) {
         self.server = server
@@ -41,14 +44,22 @@ package final class TunnelConnection: ConnectionHandler {
     /// Asks the agent to dial; the channel's open message carries where to.
     package func transport(to destination: TransportDestination, timeout: Duration, handler: any ChannelHandler) throws(TeleportError) {
         guard let connection, !connection.isClosed else { throw .connectionProblem("the tunnel to site \(cluster) has just ended") }
-        guard opening < Self.openingMax else {
-            throw .limitExceeded("\(opening) connections to site \(cluster) are waiting for its agent")
+        let user = destination.user
+        guard openingCount < Self.openingMax, opening[user, default: 0] < Self.openingPerUserMax else {
+            throw .limitExceeded("too many connections to site \(cluster) are waiting for its agent")
         }
         let open = ChannelOpenType.transport(destination: try destination.json())
-        opening += 1
-        let waiting = TransportOpening(handler, cluster: cluster) { [self] in opening -= 1 }
+        openingCount += 1
+        opening[user, default: 0] += 1
+        let waiting = TransportOpening(handler, cluster: cluster) { [self] in answered(user) }
         let channel = connection.openChannel(type: open.type, payload: open.payload(), handler: waiting)
         waiting.watch(channel, timeout: timeout)
+    }
+
+    private func answered(_ user: String) {
+        openingCount -= 1
+        let rest = opening[user, default: 1] - 1
+        opening[user] = rest == 0 ? nil : rest
     }
 
     /// Tells the agent every proxy of this cluster.
@@ -68,7 +79,9 @@ package final class TunnelConnection: ConnectionHandler {
         _ connection: SSHConnection, authenticate attempt: UserAuthAttempt, answer: @escaping (UserAuthAnswer) -> Void
     ) {
         do {
-            identity = try server.authenticate(attempt)
+            let proven = try server.authenticate(attempt)
+            // The key that signs is the one that counts; a mere question changes nothing.
+            if attempt.isProven { identity = proven }
             answer(.accept)
         } catch {
             logger.info(

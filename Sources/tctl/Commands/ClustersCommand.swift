@@ -36,7 +36,8 @@ struct ClustersCommand: ParsableCommand {
                             last_heartbeat: leaf.lastHeartbeat?.text))
                 }
                 for case .trustedCluster(let root) in try await client.resources(.trustedCluster) {
-                    lines.append(Line(name: root.name, type: "root", status: root.enabled ? "enabled" : "disabled", last_heartbeat: nil))
+                    let status = root.connected ? "online" : root.enabled ? "offline" : "disabled"
+                    lines.append(Line(name: root.name, type: "root", status: status, last_heartbeat: root.lastHeartbeat?.text))
                 }
                 try format.show(lines) {
                     var table = Table(["Cluster", "Type", "Status", "Last heartbeat"])

@@ -25,17 +25,17 @@ struct UsersCommand: ParsableCommand {
             let (ttl, format) = (ttl, format)
             try admin.run { client, _ in
                 let invite = try await client.inviteUser(InviteRequest(user: user, ttlSeconds: ttl.seconds))
-                try Self.show(invite, user: user.name, ttl: ttl, format: format)
+                try Self.show(invite, user: user.name, ttl: ttl, caPin: try await client.status().caPin, format: format)
             }
         }
 
-        static func show(_ invite: InviteResponse, user: String, ttl: DurationText, format: OutputFormat) throws {
+        static func show(_ invite: InviteResponse, user: String, ttl: DurationText, caPin: String, format: OutputFormat) throws {
             switch format {
-            case .json: print(try JSONOutput.text(["url": invite.url, "token": invite.token, "user": user]))
+            case .json: print(try JSONOutput.text(["url": invite.url, "token": invite.token, "user": user, "ca_pin": caPin]))
             case .text:
                 print("\(user) signs up, once and within \(ttl), with:")
                 print("")
-                print("    tsh signup \(invite.url)")
+                print("    tsh signup --ca-pin=\(caPin) \(invite.url)")
             }
         }
     }
@@ -129,7 +129,7 @@ struct UsersCommand: ParsableCommand {
                     throw TeleportError.notFound("no user \(name)")
                 }
                 let invite = try await client.inviteUser(InviteRequest(user: user, ttlSeconds: ttl.seconds, reset: true))
-                try Add.show(invite, user: name, ttl: ttl, format: format)
+                try Add.show(invite, user: name, ttl: ttl, caPin: try await client.status().caPin, format: format)
             }
         }
     }
