@@ -79,8 +79,8 @@ var targets: [Target] = [
     // 8
     program(
         "teleport", "Programs", "AuthService", "ProxyService", "NodeService", "ReverseTunnel", "SQLiteBackend", "AuthAPI", "Backend",
-        "Config", "SSHNet", "SSHEngine", "SSHWire", "HTTPClient", "HTTPServer", "EventLoop", "Crypto", "ClusterModel", "Limits", "Base", log,
-        arguments),
+        "Config", "SSHNet", "SSHEngine", "SSHWire", "HTTPClient", "HTTPServer", "EventLoop", "Crypto", "ClusterModel", "Limits", "Base",
+        log, arguments),
     program(
         "tctl", "Programs", "ClientKit", "AuthAPI", "Config", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", log,
         arguments),
@@ -116,7 +116,9 @@ targets += [
         "ClientKitTests", "ClientKit", "Programs", "ClusterModel", "SSHEngine", "SSHWire", "EventLoop", "Crypto", "Base", arguments),
     tests(
         "ReverseTunnelTests", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base"),
-    tests("ProxyServiceTests", "ProxyService", "ReverseTunnel", "SSHNet", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base"),
+    tests(
+        "ProxyServiceTests", "ProxyService", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "ClusterModel", "EventLoop", "Crypto",
+        "Base", log),
     // The programs themselves, as people run them.
     tests("ClusterTests", "teleport", "tctl", "tsh", "Config", "ClusterModel", "EventLoop", "Crypto", "Base"),
 ]
