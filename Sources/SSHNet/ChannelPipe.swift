@@ -38,8 +38,14 @@ package final class ChannelPipe {
     }
 
     /// Accepts a channel that the peer opens, as the first side of a pipe.
-    package static func accept(_ request: ChannelOpenRequest, _ second: Stream, closed: @escaping () -> Void = {}) {
-        join(request.accept(handler: NotYetJoined()), second, closed: closed)
+    ///
+    /// - Parameter greeting: what had come from `second` before.
+    package static func accept(
+        _ request: ChannelOpenRequest, _ second: Stream, greeting: [UInt8] = [], closed: @escaping () -> Void = {}
+    ) {
+        let first = request.accept(handler: NotYetJoined())
+        first.write(greeting)
+        join(first, second, closed: closed)
     }
 
     package static func accept(_ request: ChannelOpenRequest, _ second: SSHChannel, closed: @escaping () -> Void = {}) {
@@ -138,7 +144,12 @@ private final class ChannelEnd: PipeEnd, ChannelHandler {
     var hasEnded: Bool { channel.hasReceivedEOF }
 
     func begin() {
-        if channel.hasReceivedEOF { pipe?.ended(self) }
+        if channel.state == .closed {
+            // It went while the other side was made: nothing more is heard of it.
+            pipe?.closed(self)
+        } else if channel.hasReceivedEOF {
+            pipe?.ended(self)
+        }
     }
 
     func write(_ bytes: Span<UInt8>, extended type: UInt32?) {

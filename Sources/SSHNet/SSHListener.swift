@@ -1,13 +1,16 @@
 package import Base
 package import EventLoop
+internal import Limits
 internal import SSHWire
 
 /// How many connections one listener has at a time.
 package struct ListenerLimits: Sendable, Equatable {
     package var total: Int
     package var perAddress: Int
-    /// Without a user yet: what a stranger can hold.
+    /// Without a user yet: what strangers can hold together.
     package var unauthenticated: Int
+    /// What one address can hold of that, so that a single stranger leaves room for the others.
+    var unauthenticatedPerAddress: Int { max(1, unauthenticated / 2) }
 
     package init(total: Int = 10_000, perAddress: Int = 1_000, unauthenticated: Int = 200) {
         self.total = total
@@ -18,7 +21,7 @@ package struct ListenerLimits: Sendable, Equatable {
 
 /// Accepts connections and begins SSH on each in the server's role, within limits.
 ///
-/// A connection above the limit of its address is closed at once. While one of the other limits is reached the listener stops accepting: new
+/// A connection above a limit of its address is closed at once; an IPv6 address counts as its /64. While one of the other limits is reached the listener stops accepting: new
 /// connections wait in the kernel until an old one has left or has logged in.
 package final class SSHListener {
     package let address: SocketAddress
@@ -29,8 +32,14 @@ package final class SSHListener {
     private var listener: TCPListener?
     private var connections: [ObjectIdentifier: SSHConnection] = [:]
     private var unauthenticated = 0
-    private var byAddress: [IPAddress: Int] = [:]
+    private var byAddress: [IPAddress: Held] = [:]
     private var isPaused = false
+
+    /// What one address holds.
+    private struct Held {
+        var connections = 0
+        var unauthenticated = 0
+    }
 
     /// - Parameter configuration: is asked for each connection, so that host keys and certificates may change.
     /// - Parameter makeHandler: the handler of one connection, by the address of the peer.
@@ -65,14 +74,15 @@ package final class SSHListener {
     }
 
     private func accept(_ stream: TCPStream) {
-        guard let peer = stream.peer, let ip = peer.ip else { return stream.close() }
-        guard byAddress[ip, default: 0] < limits.perAddress else { return stream.close() }
-        byAddress[ip, default: 0] += 1
+        guard let peer = stream.peer, let ip = peer.ip?.limited else { return stream.close() }
+        let held = byAddress[ip] ?? Held()
+        guard held.connections < limits.perAddress, held.unauthenticated < limits.unauthenticatedPerAddress else { return stream.close() }
+        byAddress[ip] = Held(connections: held.connections + 1, unauthenticated: held.unauthenticated + 1)
         unauthenticated += 1
         let connection = SSHConnection.server(stream: stream, configuration: configuration(), handler: makeHandler(peer), on: loop)
         connections[ObjectIdentifier(connection)] = connection
         connection.authenticated = { [weak self] in
-            self?.unauthenticated -= 1
+            self?.forgetStranger(ip)
             self?.adjust()
         }
         connection.released = { [weak self, unowned connection] in self?.left(connection, ip) }
@@ -81,10 +91,15 @@ package final class SSHListener {
 
     private func left(_ connection: SSHConnection, _ ip: IPAddress) {
         connections[ObjectIdentifier(connection)] = nil
-        if connection.user == nil { unauthenticated -= 1 }
-        let rest = byAddress[ip, default: 1] - 1
-        byAddress[ip] = rest == 0 ? nil : rest
+        if connection.authenticated != nil { forgetStranger(ip) }
+        byAddress[ip]?.connections -= 1
+        if byAddress[ip]?.connections == 0 { byAddress[ip] = nil }
         adjust()
+    }
+
+    private func forgetStranger(_ ip: IPAddress) {
+        unauthenticated -= 1
+        byAddress[ip]?.unauthenticated -= 1
     }
 
     private func adjust() {
