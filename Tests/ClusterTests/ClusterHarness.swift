@@ -235,10 +235,13 @@ private final class RunningTopology: StreamHandler {
     private var isReady: Bool { String(decoding: output, as: UTF8.self).contains("ready\n") }
 
     init(_ teleport: String, directory: String, environment: [String], on loop: Loop) {
-        // The shell outlives the topology and clears up, whatever becomes of the tests.
+        // The shell outlives the topology and clears up, whatever becomes of the tests; a file `again` makes it start the topology once more.
         let command = """
-            "$1" start --topology "$2/topology.yaml" --data-dir "$2/data" --stop-with-descriptor 0 --debug
-            status=$?
+            while :; do
+              "$1" start --topology "$2/topology.yaml" --data-dir "$2/data" --stop-with-descriptor 0 --debug
+              status=$?
+              rm "$2/again" 2>/dev/null || break
+            done
             [ -n "$3" ] || rm -rf "$2"
             exit $status
             """
@@ -248,7 +251,7 @@ private final class RunningTopology: StreamHandler {
                     executable: "/bin/sh",
                     arguments: ["sh", "-c", command, "sh", teleport, directory, ProcessEnvironment.value("TELEPORT_TEST_KEEP") ?? ""],
                     environment: environment, descriptors: [0: .input, 1: .output, 2: .output]), on: loop
-            ) { [unowned self] exit in fail(exit) }
+            ) { [self] exit in fail(exit) }
             self.process = process
             for number: Int32 in 1...2 {
                 process.stream(number)?.handler = self

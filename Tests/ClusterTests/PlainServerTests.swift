@@ -24,6 +24,23 @@ struct PlainServerTests {
     }
 }
 
+extension ClusterHarness {
+    /// Lists a node that announces nothing itself.
+    func list(node: String, uuid: String, address: String, labels: String = "{}", in cluster: String) async throws {
+        let resource = """
+            kind: node
+            version: v1
+            metadata: {name: \(uuid)}
+            spec: {hostname: \(node), addr: "\(address)", labels: \(labels)}
+
+            """
+        let path = "\(directory)/\(uuid).yaml"
+        try FileIO.write(Array(resource.utf8), to: path)
+        let created = try await tctl(cluster, "create", path)
+        #expect(created.exit == .status(0), "\(created)")
+    }
+}
+
 /// `/usr/sbin/sshd` with a host certificate of the cluster, letting in whom the cluster's user authorities signed.
 final class PlainServer: Sendable {
     let folder: String
