@@ -95,6 +95,18 @@ struct JoinTokenTests {
         await world.stop()
     }
 
+    @Test func `a guesser behind a proxy does not keep others from joining through it`() async throws {
+        let world = try await AuthWorld()
+        let token = try await token(world)
+        let proxy = await world.proxy
+        for guess in 0..<40 {
+            let kind = await refusal { _ = try await proxy.register(world.registerRequest(token: "guess-number-\(guess)")) }
+            #expect(kind == .accessDenied)
+        }
+        _ = try await proxy.register(world.registerRequest(token: token))
+        await world.stop()
+    }
+
     @Test func `a token cannot take the UUID of a host that is there`() async throws {
         let world = try await AuthWorld()
         let token = try await token(world)

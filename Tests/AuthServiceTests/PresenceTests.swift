@@ -64,6 +64,26 @@ struct PresenceTests {
         await world.stop()
     }
 
+    @Test(arguments: [
+        "127.0.0.1:22", "127.9.9.9:3025", "[::1]:22", "[::ffff:127.0.0.1]:22", "localhost:3025", "db1.LOCALHOST:22", "169.254.169.254:80", "[fe80::1]:22",
+    ])
+    func `a node announces the proxy's own loopback or the metadata service as its address`(addr: String) async throws {
+        let world = try await AuthWorld()
+        let client = try await joined(world)
+        #expect(await refusal { try await client.heartbeat(node(addr)) } == .accessDenied)
+        #expect(await world.server.state.nodes.isEmpty)
+        await world.stop()
+    }
+
+    @Test func `a node on the auth server's own machine may be at loopback`() async throws {
+        let world = try await AuthWorld()
+        _ = try await joined(world)
+        let local = world.client(TLSIdentity(bearer: .host, name: Self.uuid, roles: ["Node"], cluster: "hub"), peer: "127.0.0.1")
+        try await local.heartbeat(node("127.0.0.1:3022"))
+        #expect(await world.state { !$0.nodes.isEmpty }.nodes.map(\.addr) == ["127.0.0.1:3022"])
+        await world.stop()
+    }
+
     @Test func `a proxy says which tunnels it holds`() async throws {
         let world = try await AuthWorld()
         let leaf = try await AuthWorld("east", seed: 2)

@@ -119,6 +119,39 @@ struct TrustTests {
         await leaf.stop()
     }
 
+    @Test(arguments: ["db1.hub", "hub.front.example", "11111111-1111-4111-8111-111111111111.hub", "db1.north"])
+    func `a leaf chooses the name of a host of the root's, or within another leaf's`(name: String) async throws {
+        let (root, leaf) = try await worlds()
+        let join = try await root.admin.createToken(TokenRequest(roles: [.node, .proxy], ttlSeconds: 600)).token
+        _ = try await root.stranger.register(
+            root.registerRequest(token: join, role: .node, uuid: "11111111-1111-4111-8111-111111111111", hostname: "db1"))
+        _ = try await root.stranger.register(
+            root.registerRequest(
+                token: join, role: .proxy, uuid: "22222222-2222-4222-8222-222222222222", hostname: "front",
+                publicAddresses: ["hub.front.example"]))
+        var north = try await hostAuthority(AuthWorld("north", seed: 3))
+        _ = try await root.proxy.exchangeTrust(TrustRequest(token: try await token(root), cluster: "north", hostAuthority: north))
+        _ = await root.state { $0.remoteClusters.count == 1 }
+        north = try await hostAuthority(leaf)
+        north.cluster = name
+        let request = TrustRequest(token: try await token(root), cluster: name, hostAuthority: north)
+        #expect(await refusal { _ = try await root.proxy.exchangeTrust(request) } == .badParameter)
+        await root.stop()
+        await leaf.stop()
+    }
+
+    @Test func `a host takes the name of a leaf's, with the cluster's name behind it`() async throws {
+        let (root, leaf) = try await worlds()
+        var host = try await hostAuthority(leaf)
+        host.cluster = "db9.hub"
+        _ = try await root.proxy.exchangeTrust(TrustRequest(token: try await token(root), cluster: "db9.hub", hostAuthority: host))
+        _ = await root.state { $0.remoteClusters.count == 1 }
+        let join = try await root.admin.createToken(TokenRequest(roles: [.node], ttlSeconds: 600)).token
+        #expect(await refusal { _ = try await root.stranger.register(root.registerRequest(token: join, hostname: "db9")) } == .badParameter)
+        await root.stop()
+        await leaf.stop()
+    }
+
     @Test func `a leaf that shows the root's own key, or another leaf's, is refused`() async throws {
         let (root, leaf) = try await worlds()
         try await leaf.admin.put(trusted(try await token(root)), replace: false)

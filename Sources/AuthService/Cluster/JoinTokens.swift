@@ -43,24 +43,35 @@ extension AuthServer {
         try await store.tokens.put(digest, token, ttl: Self.tokenTTLMax)
     }
 
-    /// The token of this value, if it admits `role` now; what fails is counted against `source`.
-    func validToken(_ value: String, for role: JoinRole, source: String) async throws(TeleportError) -> Stored<ProvisionToken> {
-        try tokenAttempts.check(source)
+    /// The token of this value, if it admits `role` now; what fails is counted against the caller.
+    func validToken(_ value: String, for role: JoinRole, from caller: Caller) async throws(TeleportError) -> Stored<ProvisionToken> {
+        try checkAttempts(caller)
         guard value.utf8.count <= 128, let stored = try await store.tokens.find(Self.digest(value)), stored.value.roles.contains(role),
             !stored.value.isExpired(at: now)
         else {
-            tokenAttempts.countFailure(source)
-            logger.warning("refused a token", metadata: ["role": "\(role.rawValue)", "peer": "\(source)"])
+            countFailedAttempt(caller)
+            logger.warning("refused a token", metadata: ["role": "\(role.rawValue)", "peer": "\(caller.peer)"])
             throw Self.invalidToken
         }
         return stored
+    }
+
+    /// A proxy speaks for many strangers, and has counted each by their own address: one who guesses must not lock out the others.
+    func checkAttempts(_ caller: Caller) throws(TeleportError) {
+        guard !caller.systemRoles.contains(.proxy) else { return }
+        try tokenAttempts.check(caller.peer)
+    }
+
+    func countFailedAttempt(_ caller: Caller) {
+        guard !caller.systemRoles.contains(.proxy) else { return }
+        tokenAttempts.countFailure(caller.peer)
     }
 
     // MARK: Hosts
 
     func register(_ request: RegisterRequest, from caller: Caller) async throws(TeleportError) -> HostCertificates {
         guard let role = request.role.systemRole else { throw .badParameter("a cluster does not register as a host") }
-        let stored = try await validToken(request.token, for: request.role, source: caller.peer)
+        let stored = try await validToken(request.token, for: request.role, from: caller)
         let host = try await hostRecord(
             uuid: request.uuid, hostname: request.hostname, publicAddresses: request.publicAddresses, keys: request.keys, role: role)
         var writes = try await hostWrites(host, isRenewal: false)
@@ -114,7 +125,10 @@ extension AuthServer {
             guard name == uuid || (try? Names.checkUUID(name.lowercased())) == nil else {
                 throw .badParameter("\(Names.quoted(name)) looks like the UUID of a host")
             }
-            guard !state.authorities.contains(where: { $0.cluster != clusterName && Self.belongs(name, to: $0.cluster) }) else {
+            let names = [name, HostNames.qualified(name, cluster: clusterName)]
+            guard !state.authorities.contains(where: { other in
+                other.cluster != clusterName && names.contains { Self.belongs($0, to: other.cluster) }
+            }) else {
                 throw .badParameter("\(Names.quoted(name)) ends in the name of another cluster")
             }
         }
@@ -139,7 +153,7 @@ extension AuthServer {
         }
     }
 
-    private static func belongs(_ name: String, to cluster: String) -> Bool {
+    static func belongs(_ name: String, to cluster: String) -> Bool {
         name.lowercased() == cluster || name.lowercased().hasSuffix(".\(cluster)")
     }
 

@@ -10,6 +10,7 @@ extension AuthServer {
         try node.check()
         try await checkHost(uuid: node.uuid, hostname: node.hostname, caller)
         node.cluster = clusterName
+        try Self.checkReach(node.addr, peer: caller.peer)
         node.addr = try Self.reachable(node.addr, peer: caller.peer)
         node.expires = now + Self.presenceTTL
         try await store.nodes.put(node.uuid, node, ttl: Self.presenceTTL)
@@ -42,6 +43,20 @@ extension AuthServer {
         guard caller.identity?.name == uuid else { throw .accessDenied("a host announces itself alone") }
         guard try await store.hosts.get(uuid).value.hostname == hostname else {
             throw .accessDenied("host \(uuid) did not join under the name \(Names.quoted(hostname))")
+        }
+    }
+
+    /// Proxies dial what nodes announce: an address that means another machine to each who dials it, or the metadata service of a cloud, is
+    /// taken only from a node that is there itself.
+    private static func checkReach(_ addr: String, peer: String) throws(TeleportError) {
+        guard let host = HostPort(addr)?.host.lowercased() else { return }
+        let from = IPAddress(peer)
+        let isLoopback = IPAddress(host)?.isLoopback ?? (host == "localhost" || host.hasSuffix(".localhost"))
+        guard !isLoopback || from?.isLoopback == true else {
+            throw .accessDenied("a node on another machine cannot be reached at \(addr): give it a public_addr")
+        }
+        guard IPAddress(host)?.isLinkLocal != true || from?.isLinkLocal == true else {
+            throw .accessDenied("a node cannot be reached at the link-local address \(addr)")
         }
     }
 

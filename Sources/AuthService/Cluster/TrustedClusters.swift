@@ -90,7 +90,7 @@ extension AuthServer {
 
     /// A leaf asks to be let in: its host authority is pinned, its user authority is never heard of.
     func exchangeTrust(_ request: TrustRequest, from caller: Caller) async throws(TeleportError) -> TrustResponse {
-        let stored = try await validToken(request.token, for: .trustedCluster, source: caller.peer)
+        let stored = try await validToken(request.token, for: .trustedCluster, from: caller)
         try Names.checkCluster(request.cluster)
         guard request.cluster != clusterName else { throw .badParameter("a leaf cannot bear the name of its root, \(clusterName)") }
         let host = request.hostAuthority
@@ -99,6 +99,7 @@ extension AuthServer {
         }
         try host.check()
         try await checkKeysAreNew(host)
+        try await checkNameIsFree(request.cluster)
         guard !isRoot(request.cluster) else { throw .badParameter("this cluster is itself a leaf of \(request.cluster)") }
         let name = store.authorityName(.host, request.cluster)
         var writes = [try store.tokens.deleting(stored.name, expected: stored.revision)]
@@ -125,6 +126,20 @@ extension AuthServer {
         return TrustResponse(
             cluster: clusterName, userAuthority: user, hostAuthority: own,
             tunnelAddrs: state.proxies.map(\.tunnelAddr).filter { !$0.isEmpty })
+    }
+
+    /// The longest cluster name that ends a host's name is whom that host belongs to: a leaf chooses its own name, and must not choose one
+    /// that takes hosts away from this cluster or from another leaf.
+    private func checkNameIsFree(_ leaf: String) async throws(TeleportError) {
+        for host in try await store.hosts.list().map(\.value) {
+            for name in [host.uuid, host.hostname] + host.publicAddresses
+            where Self.belongs(name, to: leaf) || Self.belongs(HostNames.qualified(name, cluster: clusterName), to: leaf) {
+                throw .badParameter("a leaf cannot be called \(leaf): that is the name of a host of \(clusterName)")
+            }
+        }
+        if let other = state.remoteClusters.first(where: { leaf.hasSuffix(".\($0.name)") }) {
+            throw .badParameter("a leaf cannot be called \(leaf): that is a name within the leaf \(other.name)")
+        }
     }
 
     /// Ends the trust in a leaf.

@@ -189,10 +189,10 @@ extension AuthServer {
     }
 
     private func findInvite(_ token: String, _ caller: Caller) async throws(TeleportError) -> (digest: String, stored: Stored<Invite>) {
-        try tokenAttempts.check(caller.peer)
+        try checkAttempts(caller)
         let digest = Self.digest(token)
         guard token.utf8.count <= 128, let stored = try await store.invites.find(digest) else {
-            tokenAttempts.countFailure(caller.peer)
+            countFailedAttempt(caller)
             throw Self.invalidInvite
         }
         return (digest, stored)

@@ -48,6 +48,14 @@ package enum IPAddress: Hashable, Sendable, LosslessStringConvertible {
         }
     }
 
+    /// 169.254.0.0/16 (RFC 3927), where clouds have their metadata, and fe80::/10 (RFC 4291 §2.5.6).
+    package var isLinkLocal: Bool {
+        switch unmapped {
+        case .v4(let word): word >> 16 == 0xa9fe
+        case .v6(let high, _): high >> 54 == 0xfe80 >> 6
+        }
+    }
+
     /// 0.0.0.0 and ::, which listen everywhere and are nobody's address.
     package var isUnspecified: Bool { self == .any4 || self == .any6 }
 
