@@ -71,7 +71,7 @@ package final class RemoteRun {
         guard command.target.needsSites else { return run(command.target, proxy) }
         proxy.ask("proxysites") { [self] result in
             do throws(TeleportError) {
-                let sites = try SiteListing.parse(try result.get())
+                let sites = try SiteList(json: try result.get()).sites
                 run(command.target.resolved { name in sites.contains { $0.name == name } }, proxy)
             } catch {
                 finish(.failure(error))
@@ -121,7 +121,7 @@ package final class RemoteRun {
     private func explain(_ error: TeleportError, site: String, _ proxy: ProxyClient) {
         guard error.kind == .accessDenied, site != client.identity.cluster else { return finish(.failure(error)) }
         proxy.ask("proxysites") { [self] result in
-            guard let json = try? result.get(), let sites = try? SiteListing.parse(json), !sites.contains(where: { $0.name == site }) else {
+            guard let json = try? result.get(), let sites = try? SiteList(json: json).sites, !sites.contains(where: { $0.name == site }) else {
                 return finish(.failure(error))
             }
             finish(.failure(.notFound("site \(site) is not known to the proxy; `tsh clusters` lists those that are", cause: error)))
@@ -146,7 +146,7 @@ package final class RemoteRun {
         }
         proxy.ask("proxynodes:@\(site)") { [self] result in
             do throws(TeleportError) {
-                let nodes = try NodeListing(json: try result.get()).nodes.filter { selector.matches($0.labels) }
+                let nodes = try NodeList(json: try result.get()).nodes.filter { selector.matches($0.labels) }
                 guard !nodes.isEmpty else { throw .notFound("no node of \(site) has these labels") }
                 runAll(nodes, site: site, login: login, proxy)
             } catch {

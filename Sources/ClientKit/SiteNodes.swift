@@ -31,7 +31,7 @@ package enum SiteNodes {
     package static func ask(
         _ subsystem: String, proxy: HostPort, identity: ClientIdentity, _ loop: isolated EventLoop
     ) async throws -> [Node] {
-        try NodeListing(json: try await ProxyQuestion.ask(subsystem, proxy: proxy, identity: identity, loop)).nodes
+        try NodeList(json: try await ProxyQuestion.ask(subsystem, proxy: proxy, identity: identity, loop)).nodes
     }
 }
 

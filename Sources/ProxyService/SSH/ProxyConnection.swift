@@ -80,7 +80,7 @@ final class ProxyConnection: ConnectionHandler {
             do throws(TeleportError) {
                 ProxyRoute(self).open(try RouteTarget(host: endpoints.host, port: endpoints.port)) { result in
                     switch result {
-                    case .success(.stream(let stream)): ChannelPipe.accept(request, stream)
+                    case .success(.stream(let stream, let greeting)): ChannelPipe.accept(request, stream, greeting: greeting)
                     case .success(.channel(let channel)): ChannelPipe.accept(request, channel)
                     case .failure(let error): request.refuse(error.openFailureReason, error.message)
                     }

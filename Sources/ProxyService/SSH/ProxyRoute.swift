@@ -8,7 +8,7 @@ internal import SSHWire
 
 /// The far end of a route: a node of this cluster, or a channel of a tunnel.
 enum RouteEnd {
-    case stream(Stream)
+    case stream(Stream, greeting: [UInt8])
     case channel(SSHChannel)
 }
 
@@ -32,8 +32,8 @@ final class ProxyRoute: ChannelHandler {
             case .node(let node, let address):
                 let what = "node \(node.hostname) at \(address)"
                 log("a route to a node", [("node", node.hostname), ("address", address)])
-                NodeDialer.dial(address, what: what, timeout: ProxyServer.routeTimeout, on: server.loop) { [self] result in
-                    finish(result.map { .stream($0) })
+                NodeDialer.reach(address, what: what, timeout: ProxyServer.routeTimeout, on: server.loop) { [self] result in
+                    finish(result.map { .stream($0.stream, greeting: $0.greeting) })
                 }
             case .site(let site, let host, let port):
                 log("a route to a site", [("site", site), ("host", host)])

@@ -38,7 +38,7 @@ final class ProxySession: ChannelHandler {
         case .dial(let target):
             ProxyRoute(user).open(target) { [self] in joined($0, channel) }
         case .sites:
-            answer(channel, try SiteList(server.snapshot, registry: server.registry).json())
+            answer(channel, try SiteList(server.snapshot, isConnected: server.registry.isConnected).json())
         case .nodes(let site):
             if let site, site != server.snapshot.clusterName {
                 ProxyRoute(user).openService(TransportDestination.nodeList, of: site) { [self] in joined($0, channel) }
@@ -51,7 +51,7 @@ final class ProxySession: ChannelHandler {
                 return NodeDialer.dial(
                     server.authServer, what: "the auth server of \(site)", timeout: ProxyServer.routeTimeout, on: server.loop
                 ) {
-                    [self] in joined($0.map { .stream($0) }, channel)
+                    [self] in joined($0.map { .stream($0, greeting: []) }, channel)
                 }
             }
             ProxyRoute(user).openService(TransportDestination.authService, of: site) { [self] in joined($0, channel) }
@@ -60,7 +60,8 @@ final class ProxySession: ChannelHandler {
 
     private func joined(_ result: Result<RouteEnd, TeleportError>, _ channel: SSHChannel) {
         switch result {
-        case .success(.stream(let stream)):
+        case .success(.stream(let stream, let greeting)):
+            channel.write(greeting)
             ChannelPipe.join(channel, stream, early: early)
         case .success(.channel(let other)):
             ChannelPipe.join(channel, other, early: early)

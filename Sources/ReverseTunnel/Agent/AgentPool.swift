@@ -31,7 +31,7 @@ package final class AgentPool {
     private static let backoff = Backoff(first: .milliseconds(500), longest: .seconds(20))
     /// Silence for three of these ends a tunnel.
     package static let heartbeat = KeepAlive.Options(interval: .seconds(5), missesMax: 2)
-    /// A node that takes no connection within this is not reachable.
+    /// A node that takes no connection within this, or says nothing on it, is not reachable.
     private static let nodeTimeout: Duration = .seconds(10)
     /// What one tunnel channel may hold in flight: a wide window, because the path to a site may be long.
     private static let channelWindow: UInt32 = 8 << 20
@@ -186,7 +186,13 @@ package final class AgentPool {
                 let identity = AccessIdentity(cluster: cluster, name: destination.user, roles: roles, logins: [])
                 NodeListChannel.serve(try NodeList(snapshot, visibleTo: identity).json(), request)
             case TransportDestination.authService:
-                connect(authServer, what: "the auth server of \(snapshot.clusterName)", request)
+                let what = "the auth server of \(snapshot.clusterName)"
+                NodeDialer.dial(authServer, what: what, timeout: Self.nodeTimeout, on: loop) { result in
+                    switch result {
+                    case .success(let stream): ChannelPipe.accept(request, stream)
+                    case .failure(let error): request.refuse(.connectFailed, error.message)
+                    }
+                }
             default:
                 let target = try RouteTarget(host: destination.host, port: destination.port)
                 guard case .node(let node, let address) = try Router.route(to: target, in: snapshot, isSite: { _ in false }) else {
@@ -200,9 +206,9 @@ package final class AgentPool {
     }
 
     private func connect(_ address: String, what: String, _ request: ChannelOpenRequest) {
-        NodeDialer.dial(address, what: what, timeout: Self.nodeTimeout, on: loop) { result in
+        NodeDialer.reach(address, what: what, timeout: Self.nodeTimeout, on: loop) { result in
             switch result {
-            case .success(let stream): ChannelPipe.accept(request, stream)
+            case .success(let node): ChannelPipe.accept(request, node.stream, greeting: node.greeting)
             case .failure(let error): request.refuse(.connectFailed, error.message)
             }
         }

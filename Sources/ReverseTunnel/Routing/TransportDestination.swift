@@ -1,5 +1,5 @@
 package import Base
-internal import FoundationEssentials
+internal import ClusterModel
 
 /// What a `teleport-transport` channel's open message carries: where the agent should dial, and for whom.
 package struct TransportDestination: Codable, Equatable, Sendable {
@@ -29,17 +29,15 @@ package struct TransportDestination: Codable, Equatable, Sendable {
 
     package init(json: String) throws(TeleportError) {
         do {
-            self = try JSONDecoder().decode(Self.self, from: Data(json.utf8))
+            self = try JSONText.decode(Self.self, from: json)
         } catch {
             throw .badParameter("the transport's destination is not what this agent understands", cause: error)
         }
     }
 
     package func json() throws(TeleportError) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         do {
-            return String(decoding: try encoder.encode(self), as: UTF8.self)
+            return try JSONText.encode(self)
         } catch {
             throw .badParameter("the transport's destination cannot be written", cause: error)
         }
@@ -63,7 +61,7 @@ package struct ProxyAnnouncement: Codable, Equatable, Sendable {
     package init(json: [UInt8]) throws(TeleportError) {
         guard json.count <= Self.bytesMax else { throw .badParameter("the list of proxies is too long") }
         do {
-            self = try JSONDecoder().decode(Self.self, from: Data(json))
+            self = try JSONText.decode(Self.self, from: json)
         } catch {
             throw .badParameter("the list of proxies is not what this agent understands", cause: error)
         }
@@ -71,7 +69,7 @@ package struct ProxyAnnouncement: Codable, Equatable, Sendable {
 
     package func json() throws(TeleportError) -> [UInt8] {
         do {
-            return Array(try JSONEncoder().encode(self))
+            return try JSONText.encodeBytes(self)
         } catch {
             throw .badParameter("the list of proxies cannot be written", cause: error)
         }

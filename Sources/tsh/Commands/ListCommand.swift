@@ -18,7 +18,7 @@ struct ListCommand: ParsableCommand {
         let format = format
         try Program.onLoop { loop in
             let json = try await ProxyQuestion.ask("proxynodes:@\(login.site)", proxy: login.proxy, identity: login.identity, loop)
-            let nodes = try NodeListing(json: json).nodes.filter { node in selector?.matches(node.labels) ?? true }
+            let nodes = try NodeList(json: json).nodes.filter { node in selector?.matches(node.labels) ?? true }
             let lines = NodeLine.sorted(nodes, cluster: login.site)
             try format.show(lines) { Table(NodeLine.columns, rows: lines.map(\.cells)) }
         }
@@ -37,7 +37,7 @@ struct ClustersCommand: ParsableCommand {
         let format = format
         try Program.onLoop { loop in
             let json = try await ProxyQuestion.ask("proxysites", proxy: login.proxy, identity: login.identity, loop)
-            let sites = try SiteListing.parse(json)
+            let sites = try SiteList(json: json).sites
             try format.show(sites) {
                 Table(["Cluster", "Status", "Type"], rows: sites.map { [$0.name, $0.status, $0.root ? "root" : "leaf"] })
             }

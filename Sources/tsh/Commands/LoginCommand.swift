@@ -2,6 +2,7 @@ import ArgumentParser
 import AuthAPI
 import Base
 import ClientKit
+import ClusterModel
 import Crypto
 import EventLoop
 import Programs
@@ -84,7 +85,7 @@ extension LoginCommand {
     private static func change(_ profile: Profile, to site: String, _ identity: ClientIdentity, _ store: KeyStore) throws {
         let proxy = HostPort(host: profile.proxy, port: profile.sshPort)
         try Program.onLoop { loop in
-            let sites = try SiteListing.parse(try await ProxyQuestion.ask("proxysites", proxy: proxy, identity: identity, loop))
+            let sites = try SiteList(json: try await ProxyQuestion.ask("proxysites", proxy: proxy, identity: identity, loop)).sites
             guard sites.contains(where: { $0.name == site }) else {
                 throw TeleportError.notFound("site \(site) is not known to the proxy; `tsh clusters` lists those that are")
             }
