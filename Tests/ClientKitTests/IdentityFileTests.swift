@@ -95,6 +95,15 @@ struct AuthorityLinesTests {
         }
     }
 
+    @Test func `a leaf's stands for no address of the hub's proxies`() throws {
+        let hub = "hub.example.com"
+        let line = try KnownHostsLine(
+            line: AuthorityLines.knownHosts(clusters[1].hostAuthority.keys[0], cluster: "east", others: ["hub"], reserved: [hub]))
+        #expect(!line.matches(host: hub))
+        #expect(!line.matches(host: hub, port: 3023))
+        #expect(line.matches(host: "db1"))
+    }
+
     @Test func `none stands for a name that ends in another cluster's`() throws {
         for (cluster, line) in try lines() {
             for other in clusters.map(\.name) where other != cluster && !cluster.hasSuffix(".\(other)") {

@@ -27,6 +27,8 @@ struct ExportOptions: ParsableArguments {
                     "no \(type.rawValue) authority of cluster \(cluster ?? "") is known here; `tctl clusters ls` lists the clusters")
             }
             let clusters = Set(all.filter { $0.type == .host }.map(\.cluster))
+            let own = try await client.ping().cluster
+            let proxies = try await Self.proxyHosts(client)
             for authority in wanted {
                 for key in authority.keys {
                     if fingerprint {
@@ -37,12 +39,24 @@ struct ExportOptions: ParsableArguments {
                         case .host:
                             print(
                                 AuthorityLines.knownHosts(
-                                    key, cluster: authority.cluster, others: clusters.subtracting([authority.cluster])))
+                                    key, cluster: authority.cluster, others: clusters.subtracting([authority.cluster]),
+                                    reserved: authority.cluster == own ? [] : proxies))
                         }
                     }
                 }
             }
         }
+    }
+
+    /// Under which names and addresses this cluster's proxies are reached: another cluster's host must never pass for one of them.
+    private static func proxyHosts(_ client: AuthClient) async throws -> [String] {
+        var hosts: Set<String> = []
+        for case .proxy(let proxy) in try await client.resources(.proxy) {
+            for address in [proxy.sshAddr, proxy.tunnelAddr, proxy.webAddr] {
+                if let pair = HostPort(address) { hosts.insert(pair.host) }
+            }
+        }
+        return hosts.sorted()
     }
 }
 
