@@ -44,7 +44,7 @@ struct TokensCommand: ParsableCommand {
             case .json:
                 print(try JSONOutput.text(TokenLine(token, roles: roles)))
             case .text:
-                let local = isLocal ? try await loop.work { try AdminConnection.local(config).authServers.first?.description } : nil
+                let local = isLocal ? try await loop.work { reachable(try AdminConnection.local(config).authServers.first) } : nil
                 print(instructions(token, roles: roles, ttl: ttl, authServer: authServer ?? local ?? "AUTH_HOST:3025"))
             }
         }
@@ -62,6 +62,13 @@ struct TokensCommand: ParsableCommand {
             self.roles = roles.map(\.rawValue)
             expires = token.expires.text
         }
+    }
+
+    /// The auth server as another host reaches it: where the configuration knows this machine's loopback address alone, the machine's name.
+    private static func reachable(_ server: HostPort?) -> String? {
+        guard let server else { return nil }
+        guard ["127.0.0.1", "::1", "localhost"].contains(server.host) else { return server.description }
+        return HostPort(host: SystemName.hostname(), port: server.port).description
     }
 
     private static func instructions(_ token: TokenResponse, roles: [JoinRole], ttl: DurationText, authServer: String) -> String {
