@@ -1,6 +1,7 @@
 package import Base
 package import ClusterModel
 package import SSHEngine
+package import SSHNet
 
 /// What a node is and how it serves.
 package struct NodeConfiguration: Sendable {
@@ -14,12 +15,17 @@ package struct NodeConfiguration: Sendable {
     package var webProxyAddress: String?
     /// Keys and certificates that prove this host, best first.
     package var hostKeys: [HostKey]
+    /// How many connections it has at a time.
+    package var limits: ListenerLimits
+    /// From a connection to its login.
+    package var authenticationDeadline: Duration
     /// The program whose `main` calls ``SessionChild/runIfAsked()`` first.
     package var sessionChildExecutable: String
 
     package init(
         uuid: String, hostname: String, cluster: String, labels: Labels, address: SocketAddress, webProxyAddress: String? = nil,
-        hostKeys: [HostKey], sessionChildExecutable: String
+        hostKeys: [HostKey], limits: ListenerLimits = ListenerLimits(),
+        authenticationDeadline: Duration = EngineLimits().authenticationTimeMax, sessionChildExecutable: String
     ) {
         self.uuid = uuid
         self.hostname = hostname
@@ -28,6 +34,8 @@ package struct NodeConfiguration: Sendable {
         self.address = address
         self.webProxyAddress = webProxyAddress
         self.hostKeys = hostKeys
+        self.limits = limits
+        self.authenticationDeadline = authenticationDeadline
         self.sessionChildExecutable = sessionChildExecutable
     }
 }

@@ -38,7 +38,7 @@ package final class NodeServer {
 
     package func start() throws(TeleportError) {
         let listener = try SSHListener(
-            address: configuration.address, on: loop, configuration: { [unowned self] in connectionConfiguration },
+            address: configuration.address, limits: configuration.limits, on: loop, configuration: { [unowned self] in connectionConfiguration },
             makeHandler: { [unowned self] peer in accepted(from: peer) })
         self.listener = listener
         let account = UserAccounts.effectiveIdentifier
@@ -47,8 +47,9 @@ package final class NodeServer {
     }
 
     private var connectionConfiguration: ConnectionConfiguration {
-        ConnectionConfiguration(
-            engine: EngineConfiguration(role: .server(ServerOptions(hostKeys: configuration.hostKeys))), randomness: randomness)
+        var engine = EngineConfiguration(role: .server(ServerOptions(hostKeys: configuration.hostKeys)))
+        engine.limits.authenticationTimeMax = configuration.authenticationDeadline
+        return ConnectionConfiguration(engine: engine, randomness: randomness)
     }
 
     private func accepted(from peer: SocketAddress) -> NodeConnection {

@@ -1,6 +1,7 @@
 import Base
 import ClusterModel
 import EventLoop
+import SSHNet
 import SSHWire
 import Testing
 
@@ -88,6 +89,16 @@ struct NodeRefusalTests {
         let node = try await TestNode()
         let outcome = try await node.ssh("true", options: ["-R", "0:127.0.0.1:1", "-o", "ExitOnForwardFailure=yes"])
         #expect(outcome.exit == .status(255))
+    }
+
+    @Test func `a stranger opens more connections than the configuration lets one address have`() async throws {
+        let node = try await TestNode(limits: ListenerLimits(total: 100, perAddress: 3, unauthenticated: 50))
+        try await node.connectSilently(8, untilEnded: 5)
+    }
+
+    @Test func `a stranger says nothing until the configured deadline`() async throws {
+        let node = try await TestNode(authenticationDeadline: .milliseconds(50))
+        try await node.connectSilently(3, untilEnded: 3)
     }
 
     @Test func `names and commands of strangers stay within one line of the log`() async throws {

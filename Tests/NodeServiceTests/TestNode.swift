@@ -5,6 +5,7 @@ import EventLoop
 import Logging
 import NodeService
 import SSHEngine
+import SSHNet
 import SSHWire
 import Testing
 
@@ -48,7 +49,10 @@ final class TestNode: Sendable {
         var lines: [String] { text.split(whereSeparator: \.isNewline).map(String.init) }
     }
 
-    init(labels: Labels = ["env": "test"], roles: [Role] = Role.defaults) async throws {
+    init(
+        labels: Labels = ["env": "test"], roles: [Role] = Role.defaults, limits: ListenerLimits = ListenerLimits(),
+        authenticationDeadline: Duration = .seconds(30)
+    ) async throws {
         let randomness = SystemRandomness()
         let own = try UserAccounts.account(identifier: UserAccounts.effectiveIdentifier)
         account = try #require(own)
@@ -73,6 +77,7 @@ final class TestNode: Sendable {
         let configuration = NodeConfiguration(
             uuid: "9f7c0a52-6f2b-4f3e-9d0a-000000000002", hostname: Self.hostname, cluster: Self.cluster, labels: labels,
             address: .ip(.loopback4, port: 0), hostKeys: [HostKey(key: hostKey, certificate: certificate)],
+            limits: limits, authenticationDeadline: authenticationDeadline,
             sessionChildExecutable: "/\(executable)/SessionChildProgram")
         let snapshot = Self.snapshot(userAuthority, roles: roles)
         let logger = Logger(label: "node") { label in
@@ -98,6 +103,17 @@ final class TestNode: Sendable {
     deinit {
         eventLoop.stop()
         _ = try? FileIO.removeTree(directory)
+    }
+
+    /// Connects so many times, says nothing, and waits until `ended` of the connections have been ended by the node.
+    func connectSilently(_ count: Int, untilEnded ended: Int) async throws {
+        let port = port
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            eventLoop.post { loop in
+                let crowd = SilentCrowd(ended: ended) { continuation.resume() }
+                crowd.connect(count, to: SocketAddress(.loopback4, port: port), on: loop.inside)
+            }
+        }
     }
 
     static func snapshot(_ userAuthority: PrivateKey, roles: [Role]) -> ClusterSnapshot {
@@ -232,5 +248,45 @@ final class ProgramRun: StreamHandler {
         keepAlive = nil
         continuation.resume(
             returning: TestNode.Outcome(exit: exit, output: output, errors: String(decoding: errors, as: UTF8.self)))
+    }
+}
+
+/// Connections that say nothing, until enough of them have been ended by the other side.
+private final class SilentCrowd: StreamHandler {
+    private let ended: Int
+    private var endings = 0
+    private var streams: [TCPStream] = []
+    private var then: (() -> Void)?
+    /// Holds this object until the end.
+    private var keepAlive: SilentCrowd?
+
+    init(ended: Int, _ then: @escaping () -> Void) {
+        self.ended = ended
+        self.then = then
+    }
+
+    func connect(_ count: Int, to address: SocketAddress, on loop: Loop) {
+        keepAlive = self
+        for _ in 0..<count {
+            TCPStream.connect(to: [address], timeout: .seconds(5), on: loop) { [self] result in
+                guard let stream = try? result.get() else { return }
+                streams.append(stream)
+                stream.handler = self
+                stream.resumeReading()
+            }
+        }
+    }
+
+    func stream(_ stream: Stream, received bytes: inout MutableSpan<UInt8>) {}
+    func streamEnded(_ stream: Stream) { stream.close() }
+    func streamDrained(_ stream: Stream) {}
+
+    func streamClosed(_ stream: Stream, error: TeleportError?) {
+        endings += 1
+        guard endings == ended, let then else { return }
+        self.then = nil
+        keepAlive = nil
+        for stream in streams { stream.close() }
+        then()
     }
 }

@@ -1,6 +1,7 @@
 import AuthAPI
 import Base
 import ClusterModel
+import Config
 import Crypto
 import EventLoop
 import Logging
@@ -64,5 +65,12 @@ final class RenewableTransport: AuthTransport {
     func post(_ path: String, body: [UInt8], timeout: Duration) async throws(TeleportError) -> [UInt8] {
         let transport = current.withLock { $0 }
         return try await transport.post(path, body: body, timeout: timeout)
+    }
+}
+
+extension Config.Limits {
+    /// For a listener of SSH.
+    var listener: ListenerLimits {
+        ListenerLimits(total: maxConnections, perAddress: maxPerAddress, unauthenticated: maxUnauthenticated)
     }
 }

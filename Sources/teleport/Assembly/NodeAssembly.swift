@@ -9,6 +9,7 @@ import Logging
 import NodeService
 import Programs
 import SSHEngine
+import SSHNet
 
 /// The node of this process. Bound to its loop.
 final class NodeAssembly {
@@ -46,7 +47,8 @@ final class NodeAssembly {
         let inside = loop.inside
         let configuration = NodeConfiguration(
             uuid: directory.uuid, hostname: config.nodename, cluster: identity.cluster, labels: node.labels, address: node.listen,
-            webProxyAddress: snapshot.state.proxies.first?.webAddr, hostKeys: [credentials.hostKey],
+            webProxyAddress: snapshot.state.proxies.first?.webAddr, hostKeys: [credentials.hostKey], limits: config.limits.listener,
+            authenticationDeadline: config.limits.authenticationDeadline,
             sessionChildExecutable: try FileIO.executablePath())
         let server = NodeServer(
             configuration: configuration, snapshot: snapshot, randomness: randomness, counters: Counters(), logger: logger, on: inside)

@@ -89,8 +89,7 @@ final class ProxyAssembly {
             snapshot: snapshot, credential: { credentials.agentCredential }, authServer: authServer, randomness: randomness, on: inside,
             logger: logger)
         var record = ProxyRecord(uuid: directory.uuid, hostname: config.nodename, sshAddr: "", tunnelAddr: "", webAddr: "")
-        let listenerLimits = ListenerLimits(
-            total: config.limits.maxConnections, perAddress: config.limits.maxPerAddress, unauthenticated: config.limits.maxUnauthenticated)
+        let listenerLimits = config.limits.listener
         record.sshAddr = announced(config, try users.listen(on: proxy.listen, limits: listenerLimits), proxy.sshPublicAddresses)
         record.tunnelAddr = announced(
             config, try tunnels.listen(on: proxy.tunnelListen, limits: listenerLimits), proxy.tunnelPublicAddresses)
