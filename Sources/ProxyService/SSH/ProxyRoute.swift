@@ -78,6 +78,7 @@ final class ProxyRoute: ChannelHandler {
     // MARK: ChannelHandler: the tunnel's channel, until it is joined
 
     func channelOpened(_ channel: SSHChannel) {
+        guard then != nil else { return channel.close() }
         finish(.success(.channel(channel)))
     }
 
@@ -87,7 +88,7 @@ final class ProxyRoute: ChannelHandler {
     }
 
     func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
-        preconditionFailure("a channel that is open is joined at once")
+        channel.consumed(data.count)
     }
 
     func channelClosed(_ channel: SSHChannel) {}
