@@ -69,6 +69,8 @@ extension KeyIdentity {
 final class Side: Observed, ConnectionHandler {
     let keys: TestKeys
     var isReady = false
+    /// Once it is ready.
+    private(set) var connection: SSHConnection?
     var isClosed = false
     var error: TeleportError?
     var log: [String] = []
@@ -91,6 +93,7 @@ final class Side: Observed, ConnectionHandler {
         answer(acceptsHostKey(hostKey) ? .accept : .reject(reason: "another key"))
     }
     func connectionReady(_ connection: SSHConnection) {
+        self.connection = connection
         isReady = true
         changed()
     }

@@ -163,6 +163,34 @@ struct SSHConnectionTests {
         }
     }
 
+    @Test(arguments: [
+        "session", "direct-tcpip", "forwarded-tcpip", "auth-agent@openssh.com", "x11", "forwarded-streamlocal@openssh.com", "teleport-transport",
+        "tun@openssh.com",
+    ])
+    func `a server opens a channel at a client that never asked for one`(type: String) async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let keys = TestKeys()
+            let server = try TestServer(keys, on: loop) { $0.accept(handler: EchoChannel()) }
+            let client = TrustingClient()
+            let arrived = Observed()
+            var connection: SSHConnection?
+            SSHDialer.dial([server.listener.address], configuration: keys.client, handler: client, on: loop) { result in
+                connection = try? result.get()
+                arrived.changed()
+            }
+            await arrived.wait { connection != nil }
+            await client.wait { client.isReady }
+            let atServer = try #require(server.sides.value.first)
+            await atServer.wait { atServer.connection != nil }
+            let collector = Collector()
+            _ = atServer.connection?.openChannel(type: type, payload: [0, 0, 0, 0], handler: collector)
+            await collector.wait { collector.isOpen || collector.refusal != nil }
+            #expect(!collector.isOpen)
+            #expect(connection?.isClosed == false)
+        }
+    }
+
     @Test func `the end of a connection ends its channels first`() async throws {
         try await onLoop { eventLoop in
             let loop = eventLoop.inside
@@ -322,4 +350,16 @@ struct KeepAliveTests {
         #expect(keepAlive.tick() == .probe)
         #expect(keepAlive.tick() == .giveUp)
     }
+}
+
+/// A client as one that wants nothing but to log in.
+private final class TrustingClient: Observed, ConnectionHandler {
+    var isReady = false
+
+    func connection(_ connection: SSHConnection, verify hostKey: HostKeyOffer, answer: @escaping (HostKeyAnswer) -> Void) { answer(.accept) }
+    func connectionReady(_ connection: SSHConnection) {
+        isReady = true
+        changed()
+    }
+    func connectionClosed(_ connection: SSHConnection, error: TeleportError?) {}
 }
