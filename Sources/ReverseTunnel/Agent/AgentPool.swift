@@ -27,10 +27,12 @@ package final class AgentPool {
     package var onChange: (() -> Void)?
 
     /// The first retry comes within half a second, so that a restarted proxy has its sites back at once; later ones spread out, so that
-    /// thousands of sites do not return in the same second.
-    private static let backoff = Backoff(first: .milliseconds(500), longest: .seconds(20))
+    /// thousands of sites do not return in the same second. However long a proxy was away, its sites are back five seconds after it.
+    private static let backoff = Backoff(first: .milliseconds(500), longest: .seconds(4))
     /// Silence for three of these ends a tunnel.
     package static let heartbeat = KeepAlive.Options(interval: .seconds(5), missesMax: 2)
+    /// A proxy that takes the connection and does not finish the login within this is dialled anew.
+    private static let loginTimeMax: Duration = .seconds(15)
     /// A node that takes no connection within this, or says nothing on it, is not reachable.
     private static let nodeTimeout: Duration = .seconds(10)
     /// What one tunnel channel may hold in flight: a wide window, because the path to a site may be long.
@@ -153,6 +155,7 @@ package final class AgentPool {
         let credential = credential()
         var engine = EngineConfiguration(role: .client(ClientOptions(user: credential.user, credentials: [credential.credential])))
         engine.limits.windowBytes = Self.channelWindow
+        engine.limits.authenticationTimeMax = Self.loginTimeMax
         return ConnectionConfiguration(engine: engine, randomness: randomness, keepAlive: Self.heartbeat)
     }
 
