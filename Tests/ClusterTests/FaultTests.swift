@@ -1,160 +1,281 @@
 import Base
+import ClusterModel
 import Config
 import Crypto
 import EventLoop
 import Testing
 
-@Suite("What fails, and what comes back", .timeLimit(.minutes(5)))
+@Suite("Faults of hosts and nodes", .serialized, .timeLimit(.minutes(5)))
 struct FaultTests {
-    /// Host and what a person is told while it is down; nil: it is not missed by who has a certificate.
-    static let hosts: [(cluster: String, host: String, says: String?)] = [
-        ("east", "proxy", "east"), ("hub", "proxy", "127."), ("east", "db1", "db1"), ("hub", "auth", nil), ("east", "auth", nil),
-    ]
+    /// Not the one of other tests: here processes die.
+    private static let broken = Result { try ClusterHarness("two-sites") }
 
-    @Test func `a killed service is started again, and the same command works with nothing restarted by hand`() async throws {
-        let harness = try ClusterHarness("two-sites")
+    private static func harness() async throws -> ClusterHarness {
+        let harness = try broken.get()
         try await harness.ready()
-        let person = try await harness.person()
-        for (cluster, host, _) in Self.hosts {
-            let kill = "kill -9 $(cat \(harness.directory)/data/\(cluster)/\(host)/teleport.pid)"
-            let outcome = try await person.untilItWorks(after: kill, "ssh", "\(harness.login)@db1@east", "echo back")
-            #expect(outcome.exit == .status(0) && outcome.text.hasSuffix("back\n"), "\(cluster)/\(host): \(outcome)")
-        }
-        #expect(try await harness.stop() == .status(0))
+        return harness
     }
 
-    @Test func `while a service is down, what needs it fails by name, what does not goes on, and all is well when it is back`() async throws {
-        let harness = try ClusterHarness("two-sites")
-        try await harness.ready()
-        let person = try await harness.person()
-        for (cluster, host, says) in Self.hosts {
-            let folder = "\(harness.directory)/data/\(cluster)/\(host)"
-            // Without its file it cannot start again.
-            let kill = "mv \(folder)/teleport.yaml \(folder)/away; pid=$(cat \(folder)/teleport.pid); kill -9 $pid; while kill -0 $pid; do :; done"
-            _ = try await harness.runner.run("/bin/bash", ["-c", kill])
-            let down = try await person.tsh("ssh", "\(harness.login)@db1@east", "echo up")
-            if let says {
-                #expect(down.exit == .status(255), "\(cluster)/\(host): \(down)")
-                #expect(down.errors.hasPrefix("ERROR: ") && down.errors.contains(says), "\(cluster)/\(host): \(down)")
-                #expect(down.errors.count(where: \.isNewline) == 1, "\(cluster)/\(host): \(down)")
-            } else {
-                #expect(down.exit == .status(0) && down.text == "up\n", "\(cluster)/\(host): \(down)")
-                let status = try await harness.tctl(cluster, "status")
-                #expect(status.exit == .status(1) && status.errors.hasPrefix("ERROR: "), "\(cluster)/\(host): \(status)")
-            }
-            let up = try await person.untilItWorks(
-                after: "mv \(folder)/away \(folder)/teleport.yaml", "ssh", "\(harness.login)@db1@east", "echo back")
-            #expect(up.exit == .status(0), "\(cluster)/\(host): \(up)")
-        }
-    }
-
-    @Test func `the hosts end when the topology's own process is killed`() async throws {
-        let harness = try ClusterHarness("two-sites")
-        try await harness.ready()
-        let script = """
-            pids=$(cat \(harness.directory)/data/*/*/teleport.pid)
-            set -- $pids
-            kill -9 $(ps -o ppid= -p $1)
-            for pid in $pids; do while kill -0 $pid 2>/dev/null; do sleep 0.02; done; echo ended; done
-            """
-        let outcome = try await harness.runner.run("/bin/bash", ["-c", script], timeout: .seconds(30))
-        #expect(outcome.lines == Array(repeating: "ended", count: 7), "\(outcome)")
-    }
-
-    @Test func `a node that refuses, and one that never answers, fail for their user alone`() async throws {
-        let harness = try await ClusterHarness.shared()
-        let person = try await harness.person()
-        try await harness.list(node: "refusing", uuid: SystemRandomness().uuid(), address: "\(harness.freeAddress(2)):1", in: "east")
-        let refused = try await person.tsh("ssh", "\(harness.login)@refusing@east", "true")
-        #expect(refused.exit == .status(255) && refused.errors.contains("refusing"), "\(refused)")
-
-        // A listener whose queue nobody empties takes connections and says nothing.
-        let silent = try await SilentListener(address: harness.freeAddress(3), harness.eventLoop)
-        try await harness.list(node: "silent", uuid: SystemRandomness().uuid(), address: silent.address, in: "east")
-        async let hanging = person.tsh("ssh", "\(harness.login)@silent@east", "true")
-        let other = try await person.tsh("ssh", "\(harness.login)@db1@east", "echo fine")
-        #expect(other.text == "fine\n", "\(other)")
-        let outcome = try await hanging
-        #expect(outcome.exit == .status(255) && outcome.errors.contains("silent"), "\(outcome)")
-        silent.close()
-    }
-
-    @Test func `a name that two nodes bear is an error with both UUIDs, and a UUID leads to either`() async throws {
-        let harness = try await ClusterHarness.shared()
-        let person = try await harness.person()
-        let uuids = [SystemRandomness().uuid(), SystemRandomness().uuid()]
-        for (index, uuid) in uuids.enumerated() {
-            try await harness.list(node: "twin", uuid: uuid, address: "\(harness.freeAddress(UInt8(4 + index))):22", in: "east")
-        }
-        let outcome = try await person.tsh("ssh", "\(harness.login)@twin@east", "true")
-        #expect(outcome.exit == .status(255), "\(outcome)")
-        for uuid in uuids { #expect(outcome.errors.contains(uuid), "\(outcome)") }
-        let json = try await person.tsh("ls", "--cluster=east", "--format=json", "role=db")
-        let uuid = try #require(json.text.firstMatch(of: /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/)).0
-        let direct = try await person.tsh("ssh", "\(harness.login)@\(uuid)@east", "echo $SSH_TELEPORT_HOST_UUID")
-        #expect(direct.text == "\(uuid)\n", "\(direct)")
-    }
-
-    @Test func `a certificate that has expired is refused at the door`() async throws {
-        let harness = try await ClusterHarness.shared()
-        let person = try await harness.person(ttl: "1s")
-        // Until the second is over, as the system's clock has it.
-        _ = try await harness.runner.run("/bin/sleep", ["1.5"])
-        let tsh = try await person.tsh("ssh", "\(harness.login)@db1@east", "true")
-        #expect(tsh.exit == .status(255) && tsh.errors.hasPrefix("ERROR: "), "\(tsh)")
+    /// Every way to db1@east that users have.
+    private func expectReachable(_ person: Person) async throws {
+        let outcome = try await person.tsh("ssh", "\(person.harness.login)@db1@east", "exit 3")
+        #expect(outcome.exit == .status(3), "\(outcome)")
         for route in Person.Route.allCases {
-            let ssh = try await person.ssh(route, "db1", "true")
-            #expect(ssh.exit == .status(255) && ssh.errors.contains("Permission denied"), "\(ssh)")
+            let outcome = try await person.ssh(route, "db1", "exit 3")
+            #expect(outcome.exit == .status(3), "\(route): \(outcome)")
         }
     }
-}
 
-extension Person {
-    /// Runs `after` in a shell, then `tsh` again and again until it succeeds.
-    func untilItWorks(after: String, _ arguments: String...) async throws -> Outcome {
-        let words = ([harness.programs.tsh] + tshArguments + arguments).map { "'\($0)'" }.joined(separator: " ")
-        let script = "\(after); for i in {1..100}; do \(words) 2>\(folder)/errors && exit 0; sleep 0.1; done; cat \(folder)/errors >&2; exit 1"
-        return try await harness.runner.run("/bin/bash", ["-c", script])
+    /// The tunnel is to be back five seconds after its proxy answers; more on a machine that does other things beside.
+    private static let tunnelLimit: Duration = .seconds(15)
+
+    @Test(arguments: ["hub", "east"])
+    func `a proxy that is killed comes back, and the tunnel with it`(cluster: String) async throws {
+        let harness = try await Self.harness()
+        let person = try await harness.person()
+        let session = try await EchoSession(person, "db1@east")
+        try await harness.kill("\(cluster)/proxy")
+        try await session.expectCut()
+        try await harness.waitUntilAnswering(try #require(try harness.cluster(cluster).proxies.first).ssh)
+        let time = try await until("db1@east is reached again", within: Self.tunnelLimit) {
+            try await person.tsh("ssh", "\(harness.login)@db1@east", "true").exit == .status(0)
+        }
+        print("\(cluster)/proxy killed: db1@east reached \(time) after the proxy answers")
+        try await expectReachable(person)
     }
-}
 
-extension ClusterHarness {
-    /// Lists a node that is no teleport process of ours.
-    func list(node: String, uuid: String, address: String, labels: String = "{}", in cluster: String) async throws {
-        let resource = """
-            kind: node
-            version: v1
-            metadata: {name: \(uuid)}
-            spec: {hostname: \(node), addr: "\(address)", labels: \(labels)}
-
-            """
-        let path = "\(directory)/\(uuid).yaml"
-        try FileIO.write(Array(resource.utf8), to: path)
-        let created = try await tctl(cluster, "create", path)
-        #expect(created.exit == .status(0), "\(created)")
+    @Test(arguments: ["hub", "east"])
+    func `certificates work while an auth server is away`(cluster: String) async throws {
+        let harness = try await Self.harness()
+        let person = try await harness.person()
+        let session = try await EchoSession(person, "db1@east")
+        try await harness.takeDown("\(cluster)/auth")
+        try await expectReachable(person)
+        try await session.check("still here")
+        // What starts meanwhile works from what it knew.
+        try await harness.kill("\(cluster)/proxy")
+        let time = try await until("db1@east is reached again") {
+            try await person.tsh("ssh", "\(harness.login)@db1@east", "true").exit == .status(0)
+        }
+        print("\(cluster)/proxy killed while \(cluster)/auth is away: db1@east reached after \(time)")
+        try await expectReachable(person)
+        try harness.bringBack("\(cluster)/auth")
+        try await until("the auth server answers") {
+            let config = "\(harness.directory)/data/\(cluster)/auth/teleport.yaml"
+            return try await harness.runner.run(harness.programs.tctl, ["-c", config, "status"]).exit == .status(0)
+        }
+        try await expectReachable(try await harness.person())
     }
-}
 
-/// Takes connections and never says a word.
-final class SilentListener: Sendable {
-    let address: String
-    private let listener: LoopBound<TCPListener>
+    @Test(arguments: ["hub", "east"])
+    func `an auth server that is killed comes back, and a session does not notice`(cluster: String) async throws {
+        let harness = try await Self.harness()
+        let person = try await harness.person()
+        let session = try await EchoSession(person, "db1@east")
+        try await harness.kill("\(cluster)/auth")
+        try await expectReachable(person)
+        try await harness.waitUntilAnswering(try harness.cluster(cluster).auth)
+        try await expectReachable(try await harness.person())
+        try await session.check("still here")
+    }
 
-    init(address: String, _ eventLoop: EventLoop) async throws {
-        let ip = try #require(IPAddress(address))
-        (listener, self.address) = try await withCheckedThrowingContinuation { continuation in
-            eventLoop.post { loop in
-                continuation.resume(
-                    with: Result {
-                        let listener = try TCPListener(address: SocketAddress(ip, port: 0), on: loop.inside) { _ in }
-                        return (LoopBound(listener, on: loop.inside), "\(listener.address)")
-                    })
+    @Test func `auth servers that hang delay no session`() async throws {
+        let harness = try await Self.harness()
+        let person = try await harness.person()
+        for host in ["hub/auth", "east/auth"] { try await harness.freeze(host) }
+        do {
+            try await expectReachable(person)
+        } catch {
+            Issue.record(error)
+        }
+        for host in ["hub/auth", "east/auth"] { try await harness.thaw(host) }
+    }
+
+    @Test func `a site that is not connected is said to be so`() async throws {
+        let harness = try await Self.harness()
+        let person = try await harness.person()
+        try await harness.takeDown("east/proxy")
+        let says = "site east is not connected"
+        let outcome = try await person.tsh("ssh", "\(harness.login)@db1@east", "true")
+        #expect(outcome.exit == .status(255) && outcome.errors.hasPrefix("ERROR: ") && outcome.errors.contains(says), "\(outcome)")
+        for route in Person.Route.allCases {
+            let outcome = try await person.ssh(route, "db1", "true")
+            #expect(outcome.exit == .status(255) && outcome.errors.contains(says), "\(outcome)")
+        }
+        let other = try await person.tsh("ssh", "\(harness.login)@web1", "true")
+        #expect(other.exit == .status(0), "\(other)")
+        try harness.bringBack("east/proxy")
+        try await until("db1@east is reached again") {
+            try await person.tsh("ssh", "\(harness.login)@db1@east", "true").exit == .status(0)
+        }
+    }
+
+    @Test func `a proxy that was away for long has its tunnel back as soon`() async throws {
+        let harness = try await Self.harness()
+        let person = try await harness.person()
+        try await harness.takeDown("hub/proxy")
+        try await harness.waitForLog(of: "east/proxy", "no tunnel", more: 6)
+        try harness.bringBack("hub/proxy")
+        try await harness.waitUntilAnswering(try #require(try harness.cluster("hub").proxies.first).ssh)
+        let time = try await until("db1@east is reached again", within: Self.tunnelLimit) {
+            try await person.tsh("ssh", "\(harness.login)@db1@east", "true").exit == .status(0)
+        }
+        print("hub/proxy away for six attempts: db1@east reached \(time) after the proxy answers")
+        try await expectReachable(person)
+    }
+
+    @Test func `a site that is not known is named`() async throws {
+        let person = try await Self.harness().person()
+        let proxy = "ProxyCommand=/usr/bin/ssh -F \(person.sshConfigPath) -p 3023 %r@\(person.proxyHost) -s proxy:%h:%p@atlantis"
+        let outcome = try await person.harness.runner.run("/usr/bin/ssh", ["-F", person.sshConfigPath, "-o", proxy, "db1", "true"])
+        #expect(outcome.exit == .status(255) && outcome.errors.contains("site atlantis is not known"), "\(outcome)")
+        let own = try await person.tsh("ssh", "\(person.harness.login)@db1@atlantis", "true")
+        #expect(own.exit == .status(255) && own.errors.contains("atlantis"), "\(own)")
+    }
+
+    @Test func `a node that takes connections and never answers fails for who asks, and for nobody else`() async throws {
+        let harness = try await Self.harness()
+        let person = try await harness.person()
+        let silent = try await SilentListener(address: harness.freeAddress(7), port: 3022, on: harness.eventLoop)
+        for cluster in ["hub", "east"] { try await harness.register("mute", address: silent.address, in: cluster) }
+        let agents = try harness.log(of: "hub/proxy").ranges(of: "an agent connected").count
+        let clock = SystemClock()
+        let start = clock.now()
+        async let far = person.tsh("ssh", "\(harness.login)@mute@east", "true")
+        async let near = person.tsh("ssh", "\(harness.login)@mute", "true")
+        async let subsystem = person.ssh(.subsystem, "mute", "true")
+        async let jump = person.ssh(.jump, "mute", "true")
+        try await expectReachable(person)
+        let meanwhile = clock.now() - start
+        for outcome in try await [far, near, subsystem, jump] {
+            #expect(outcome.exit == .status(255), "\(outcome)")
+            #expect(outcome.errors.contains("node mute at \(silent.address)"), "\(outcome)")
+        }
+        print("a silent node is given up after \(clock.now() - start); others were served within \(meanwhile)")
+        try await expectReachable(person)
+        #expect(try harness.log(of: "hub/proxy").ranges(of: "an agent connected").count == agents, "the tunnel broke")
+    }
+
+    @Test func `a node that refuses is named, with its address`() async throws {
+        let harness = try await Self.harness()
+        let person = try await harness.person()
+        let address = "\(harness.freeAddress(8)):3022"
+        try await harness.register("shut", address: address, in: "east")
+        let says = "node shut at \(address) cannot be reached: "
+        let outcome = try await person.tsh("ssh", "\(harness.login)@shut@east", "true")
+        #expect(outcome.exit == .status(255) && outcome.errors.contains(says) && outcome.errors.contains("refused"), "\(outcome)")
+        for route in Person.Route.allCases {
+            let outcome = try await person.ssh(route, "shut", "true")
+            #expect(outcome.exit == .status(255) && outcome.errors.contains(says), "\(outcome)")
+        }
+    }
+
+    @Test func `a name that two nodes bear is refused with the identifiers of both, each of which works`() async throws {
+        let harness = try await Self.harness()
+        let person = try await harness.person()
+        let nodes = try harness.cluster("east").nodes
+        var identifiers: [String] = []
+        for number in 0..<2 {
+            identifiers.append(try await harness.register("twin", address: "\(harness.freeAddress(9)):\(3022 + number)", in: "east"))
+        }
+        #expect(nodes.count == 2)
+        var outcomes = [try await person.tsh("ssh", "\(harness.login)@twin@east", "true")]
+        for route in Person.Route.allCases { outcomes.append(try await person.ssh(route, "twin", "true", port: "22")) }
+        for outcome in outcomes {
+            #expect(outcome.exit == .status(255), "\(outcome)")
+            #expect(identifiers.allSatisfy { outcome.errors.contains($0) }, "\(outcome)")
+        }
+        // By its identifier the first is found, and nothing listens there.
+        let first = try await person.tsh("ssh", "\(harness.login)@\(identifiers[0])@east", "true")
+        #expect(first.errors.contains("node twin at \(harness.freeAddress(9)):3022 cannot be reached"), "\(first)")
+    }
+
+    static let validities: [(validity: String, isGood: Bool)] = [("-1h:+1h", true), ("-1h:-1s", false)]
+
+    @Test(arguments: validities)
+    func `a certificate that expired a second ago opens neither proxy nor node`(validity: String, isGood: Bool) async throws {
+        let harness = try await Self.harness()
+        let person = try await harness.person()
+        try await sign(validity, for: person)
+        let config = "\(person.folder)/made_config"
+        try FileIO.write(
+            Array(person.sshConfig.replacing("IdentityFile \(person.folder)/key", with: "IdentityFile \(person.folder)/made").utf8),
+            to: config)
+        let node = try #require(try harness.cluster("hub").nodes.first)
+        let ways = [
+            ("hub/proxy", ["-p", "3023", person.proxyHost, "-s", "proxysites"]),
+            ("hub/web1", ["-p", "3022", "-o", "HostKeyAlias=\(node.name)", String(node.addr.prefix { $0 != ":" }), "true"]),
+        ]
+        for (host, arguments) in ways {
+            let outcome = try await harness.runner.run("/usr/bin/ssh", ["-F", config] + arguments)
+            if isGood {
+                #expect(outcome.exit == .status(0), "\(host): \(outcome)")
+            } else {
+                #expect(outcome.exit == .status(255) && outcome.errors.contains("Permission denied"), "\(host): \(outcome)")
+                #expect(try harness.log(of: host).contains("expired"), "\(host)")
             }
         }
     }
 
-    func close() {
-        let listener = listener
-        listener.eventLoop.post { loop in listener.value(on: loop)?.close() }
+    /// Makes `made` and `made-cert.pub` with the hub's own user authority, as `ssh-keygen -V` dates it.
+    private func sign(_ validity: String, for person: Person) async throws {
+        struct Authority: Decodable {
+            struct Spec: Decodable {
+                let private_keys: [String]
+            }
+            let spec: Spec
+        }
+        let harness = person.harness
+        let secrets = try await harness.tctl("hub", "get", "cert_authority/user/hub", "--with-secrets", "--format=json")
+        let key = try #require(try JSONText.decode([Authority].self, from: secrets.output).first?.spec.private_keys.first)
+        try FileIO.write(Array(key.utf8), to: "\(person.folder)/authority")
+        let script = """
+            cd "$1"
+            ssh-keygen -q -t ed25519 -N '' -f made
+            ssh-keygen -q -s authority -I ci -n "$2" -V "$3" -O extension:x-teleport-authority=hub -O 'extension:teleport-roles=["access"]' made.pub
+            """
+        let made = try await harness.runner.run("/bin/bash", ["-ec", script, "bash", person.folder, harness.login, validity])
+        #expect(made.exit == .status(0), "\(made)")
+    }
+}
+
+@Suite("The end of trust", .serialized, .timeLimit(.minutes(5)))
+struct TrustRemovalTests {
+    @Test func `a leaf that removes trust cuts tunnel and sessions, and its nodes refuse the root's people`() async throws {
+        let harness = try ClusterHarness("two-sites")
+        try await harness.ready()
+        let person = try await harness.person()
+        let node = try #require(try harness.cluster("east").nodes.first { $0.name == "db1" })
+        let direct = ["-F", person.sshConfigPath, "-p", "3022", "-o", "HostKeyAlias=db1", String(node.addr.prefix { $0 != ":" }), "true"]
+        let before = try await harness.runner.run("/usr/bin/ssh", direct)
+        #expect(before.exit == .status(0), "\(before)")
+        try await cut(harness, person, cluster: "east", resource: "trusted_cluster/hub", says: "site east is not connected")
+        let after = try await harness.runner.run("/usr/bin/ssh", direct)
+        #expect(after.exit == .status(255) && after.errors.contains("Permission denied"), "\(after)")
+    }
+
+    @Test func `a root that removes a leaf cuts tunnel and sessions, and lets its agent in no more`() async throws {
+        let harness = try ClusterHarness("two-sites")
+        try await harness.ready()
+        let person = try await harness.person()
+        try await cut(harness, person, cluster: "hub", resource: "remote_cluster/east", says: "east")
+        try await harness.waitForLog(of: "hub/proxy", "an agent was refused")
+    }
+
+    private func cut(_ harness: ClusterHarness, _ person: Person, cluster: String, resource: String, says: String) async throws {
+        let session = try await EchoSession(person, "db1@east")
+        let clock = SystemClock()
+        let removed = try await harness.tctl(cluster, "rm", resource)
+        #expect(removed.exit == .status(0), "\(removed)")
+        let start = clock.now()
+        try await session.expectCut()
+        let time = clock.now() - start
+        print("\(resource) removed in \(cluster): the session ended \(time) later")
+        #expect(time < .seconds(10))
+        var outcomes = [try await person.tsh("ssh", "\(harness.login)@db1@east", "true")]
+        for route in Person.Route.allCases { outcomes.append(try await person.ssh(route, "db1", "true")) }
+        for outcome in outcomes { #expect(outcome.exit == .status(255) && outcome.errors.contains(says), "\(outcome)") }
+        let other = try await person.tsh("ssh", "\(harness.login)@web1", "true")
+        #expect(other.exit == .status(0), "\(other)")
     }
 }

@@ -35,7 +35,8 @@ import Testing
             try result.get()
         } throws: { error in
             let error = error as? TeleportError
-            return error?.kind == .connectionProblem && error?.message.hasPrefix("node db1 ") == true && error?.message.contains(says) == true
+            return error?.kind == .connectionProblem && error?.message.hasPrefix("node db1 ") == true
+                && error?.message.contains(says) == true
         }
     }
 
