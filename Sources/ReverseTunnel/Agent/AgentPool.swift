@@ -85,9 +85,10 @@ package final class AgentPool {
         func endpoints(_ addresses: (ReverseTunnelRecord) -> [String]) -> [TunnelEndpoint] {
             records.flatMap { record in addresses(record).map { TunnelEndpoint(cluster: record.cluster, address: $0) } }
         }
-        return endpoints(\.dialAddrs) + endpoints { record in
-            (discovered[record.cluster] ?? []).filter { !record.dialAddrs.contains($0) }
-        }
+        return endpoints(\.dialAddrs)
+            + endpoints { record in
+                (discovered[record.cluster] ?? []).filter { !record.dialAddrs.contains($0) }
+            }
     }
 
     private func reconcile() {
