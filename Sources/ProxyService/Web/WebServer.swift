@@ -3,6 +3,7 @@ package import Base
 package import EventLoop
 internal import HTTPServer
 package import Logging
+package import SSHNet
 
 /// What `GET /v1/ping` tells a stranger.
 package struct WebPing: Codable, Equatable, Sendable {
@@ -36,13 +37,16 @@ package final class WebServer {
     private let server: HTTPServer
 
     /// - Parameter auth: with the proxy's own identity.
+    /// - Parameter limits: where they are lower than what HTTPS needs at most.
     package init(
-        identity: HostIdentity, auth: AuthClient, ping: WebPing, clock: any Clock, on loop: Loop, logger: Logger
+        identity: HostIdentity, auth: AuthClient, ping: WebPing, limits: ListenerLimits = ListenerLimits(), clock: any Clock,
+        on loop: Loop, logger: Logger
     ) throws(TeleportError) {
         let routes = WebRoutes(auth: auth, ping: ping, clock: clock)
-        server = try HTTPServer(
-            HTTPServerConfiguration(identity: Self.serverIdentity(identity)), router: routes.router(), clock: clock, on: loop,
-            logger: logger)
+        var configuration = HTTPServerConfiguration(identity: Self.serverIdentity(identity))
+        configuration.limits.connectionsMax = min(configuration.limits.connectionsMax, limits.total)
+        configuration.limits.connectionsPerAddressMax = min(configuration.limits.connectionsPerAddressMax, limits.perAddress)
+        server = try HTTPServer(configuration, router: routes.router(), clock: clock, on: loop, logger: logger)
     }
 
     /// - Returns: where it listens, with the port that the kernel chose.
