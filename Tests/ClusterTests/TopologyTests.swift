@@ -16,6 +16,32 @@ struct TopologyTests {
         #expect(try await harness.stop() == .status(0))
     }
 
+    @Test func `a proxy that is told to stop takes nobody in, and lets the sessions that pass through it end first`() async throws {
+        let harness = try ClusterHarness("two-sites")
+        try await harness.ready()
+        let person = try await harness.person()
+        let folder = "\(harness.directory)/data/hub/proxy"
+        let tsh = ([harness.programs.tsh] + person.tshArguments + ["ssh", "\(harness.login)@db1@east"]).joined(separator: " ")
+        // The session ends when a proxy told to stop has closed its listener, which a new proxy cannot have opened again.
+        let script = """
+            pid=$(cat \(folder)/teleport.pid)
+            mkfifo \(person.folder)/input
+            \(tsh) 'echo begun; read line; echo $line; exit 7' <\(person.folder)/input >\(person.folder)/output &
+            exec 3>\(person.folder)/input
+            while ! grep -q begun \(person.folder)/output; do sleep 0.02; done
+            kill -TERM $pid
+            while (exec 4<>/dev/tcp/\(person.proxyHost)/3023) 2>/dev/null; do sleep 0.02; done
+            kill -0 $pid && echo still there
+            echo last words >&3
+            wait $!
+            echo $?
+            cat \(person.folder)/output
+            while kill -0 $pid 2>/dev/null; do sleep 0.02; done
+            """
+        let outcome = try await harness.runner.run("/bin/bash", ["-c", script], timeout: .seconds(60))
+        #expect(outcome.lines == ["still there", "7", "begun", "last words"], "\(outcome)")
+    }
+
     @Test func `the hosts end when the process that runs them is killed`() async throws {
         let harness = try ClusterHarness("two-sites")
         try await harness.ready()

@@ -20,6 +20,7 @@ package final class ProxyServer {
     private let configuration: () -> ConnectionConfiguration
     private var listener: SSHListener?
     private var connections: [ObjectIdentifier: ProxyConnection] = [:]
+    private var whenIdle: (() -> Void)?
 
     /// A node, or a site's agent and its node, that has not answered by then is not reachable.
     static let routeTimeout: Duration = .seconds(15)
@@ -54,9 +55,17 @@ package final class ProxyServer {
         for connection in connections.values { connection.end(unlessSignedBy: keys) }
     }
 
-    /// Takes no more users; those that are there stay until ``close()``.
-    package func stopAccepting() {
+    /// Takes no more users, and says when the last one has gone.
+    package func drain(_ whenIdle: @escaping () -> Void) {
         listener?.close()
+        self.whenIdle = whenIdle
+        sayIfIdle()
+    }
+
+    private func sayIfIdle() {
+        guard connections.isEmpty, let whenIdle else { return }
+        self.whenIdle = nil
+        whenIdle()
     }
 
     package var connectionCount: Int { listener?.connectionCount ?? 0 }
@@ -72,5 +81,6 @@ package final class ProxyServer {
 
     func forget(_ connection: ProxyConnection) {
         connections[ObjectIdentifier(connection)] = nil
+        sayIfIdle()
     }
 }

@@ -99,7 +99,7 @@ final class ProxyAssembly {
             ping: WebPing(
                 cluster: snapshot.clusterName, version: Version.number, sshAddr: record.sshAddr, tunnelAddr: record.tunnelAddr,
                 webAddr: record.webAddr),
-            clock: SystemClock(), on: inside, logger: logger)
+            limits: listenerLimits, clock: SystemClock(), on: inside, logger: logger)
         try web.listen(on: proxy.webListen)
         logger.info(
             "proxy listens",
@@ -208,8 +208,8 @@ final class ProxyAssembly {
 
     // MARK: The end
 
-    func stopAccepting() {
-        users.stopAccepting()
+    func drain(_ whenIdle: @escaping () -> Void) {
+        users.drain(whenIdle)
     }
 
     func close(then: @escaping () -> Void) {

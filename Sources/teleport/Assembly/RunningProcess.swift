@@ -75,9 +75,17 @@ final class RunningProcess {
         }
         isStopping = true
         logger.notice("stopping; a second signal ends at once", metadata: ["cause": "\(cause)"])
-        proxy?.stopAccepting()
         graceTimer = loop.schedule(after: ProcessAssembly.gracePeriod) { [self] in close() }
-        if let node { node.drain { [self] in close() } } else { close() }
+        // The node's own sessions, and those that pass through the proxy.
+        let drains = [node.map { node in node.drain(_:) }, proxy.map { proxy in proxy.drain(_:) }].compactMap { $0 }
+        var left = drains.count
+        guard left > 0 else { return close() }
+        for drain in drains {
+            drain { [self] in
+                left -= 1
+                if left == 0 { close() }
+            }
+        }
     }
 
     private func close() {
