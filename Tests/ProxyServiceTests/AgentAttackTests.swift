@@ -113,7 +113,7 @@ struct AgentAttackTests {
             #expect(world.trap.connections == 0 && world.eastNode.connections == 0)
             let good = try await ask("db1", 0)
             await good.wait { !good.bytes.isEmpty }
-            #expect(good.text == "hello")
+            #expect(good.text == Listener.greeting)
             listener.close()
         }
     }

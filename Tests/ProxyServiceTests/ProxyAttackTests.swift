@@ -17,8 +17,8 @@ struct ProxyAttackTests {
             #expect(user.isReady)
             let direct = await user.direct("web", world.hubNode.port)
             await direct.wait { !direct.bytes.isEmpty }
-            #expect(direct.text == "hello")
-            #expect(await user.subsystem("proxy:web:0").text == "hello")
+            #expect(direct.text == Listener.greeting)
+            #expect(await user.subsystem("proxy:web:0").text == Listener.greeting)
             #expect(world.hubNode.connections == 2)
         }
     }
@@ -64,6 +64,18 @@ struct ProxyAttackTests {
                 #expect(subsystem.isClosed && subsystem.bytes.isEmpty && subsystem.complaint.hasPrefix("ERROR: "), "\(name)")
             }
             #expect(world.trap.connections == 0)
+        }
+    }
+
+    @Test func `a node is registered at the address of a service that is no SSH`() async throws {
+        try await inWorld { _, world in
+            let mail = try Listener(on: world.loop, greeting: "220 mail ESMTP\r\n")
+            world.proxy.update(ClusterSnapshot(World.hub(node: mail.address)))
+            let user = try await world.user()
+            let direct = await user.direct("web", 0)
+            #expect(direct.refusal?.contains("does not speak SSH") == true)
+            #expect(direct.bytes.isEmpty)
+            mail.close()
         }
     }
 
@@ -232,7 +244,7 @@ struct ProxyAttackTests {
             #expect(channels.allSatisfy { $0.isOpen })
             #expect(await user.open(.session).isOpen == false)
             let other = try await world.user()
-            #expect(await other.subsystem("proxy:web:0").text == "hello")
+            #expect(await other.subsystem("proxy:web:0").text == Listener.greeting)
         }
     }
 

@@ -211,7 +211,7 @@ struct TunnelAttackTests {
             let collector = Collector()
             let open = ChannelOpenType.directTCPIP(.init(host: "db1.east", port: 22, originatorAddress: "127.0.0.1", originatorPort: 1))
             collector.channel = other.connection?.openChannel(type: open.type, payload: open.payload(), handler: collector)
-            #expect(await other.subsystem("proxy:web:0").text == "hello")
+            #expect(await other.subsystem("proxy:web:0").text == Listener.greeting)
             #expect(collector.refusal == nil)
         }
     }

@@ -245,11 +245,13 @@ final class Listener {
     private let listener: TCPListener
     private let streams: Box<[TCPStream]>
 
-    init(on loop: Loop) throws {
+    static let greeting = "SSH-2.0-node\r\n"
+
+    init(on loop: Loop, greeting: String = greeting) throws {
         let streams = Box<[TCPStream]>([])
         self.streams = streams
         listener = try TCPListener(address: SocketAddress(.loopback4, port: 0), on: loop) { stream in
-            stream.write(Array("hello".utf8))
+            stream.write(Array(greeting.utf8))
             streams.value.append(stream)
         }
         address = listener.address

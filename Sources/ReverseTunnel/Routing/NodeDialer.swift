@@ -80,6 +80,8 @@ private final class FirstWord: StreamHandler {
     func stream(_ stream: Stream, received bytes: inout MutableSpan<UInt8>) {
         stream.pauseReading()
         let greeting = Array(copying: bytes.span)
+        // What a node registers as its address may be another service of the proxy's network.
+        guard zip(greeting, "SSH-".utf8).allSatisfy(==) else { return fail("does not speak SSH") }
         finish(.success(ReachedNode(stream: stream, greeting: greeting)))
     }
 
