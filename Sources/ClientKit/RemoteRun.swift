@@ -121,7 +121,8 @@ package final class RemoteRun {
     private func explain(_ error: TeleportError, site: String, _ proxy: ProxyClient) {
         guard error.kind == .accessDenied, site != client.identity.cluster else { return finish(.failure(error)) }
         proxy.ask("proxysites") { [self] result in
-            guard let json = try? result.get(), let sites = try? SiteList(json: json).sites, !sites.contains(where: { $0.name == site }) else {
+            guard let json = try? result.get(), let sites = try? SiteList(json: json).sites, !sites.contains(where: { $0.name == site })
+            else {
                 return finish(.failure(error))
             }
             finish(.failure(.notFound("site \(site) is not known to the proxy; `tsh clusters` lists those that are", cause: error)))

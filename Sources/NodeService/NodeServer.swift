@@ -38,7 +38,8 @@ package final class NodeServer {
 
     package func start() throws(TeleportError) {
         let listener = try SSHListener(
-            address: configuration.address, limits: configuration.limits, on: loop, configuration: { [unowned self] in connectionConfiguration },
+            address: configuration.address, limits: configuration.limits, on: loop,
+            configuration: { [unowned self] in connectionConfiguration },
             makeHandler: { [unowned self] peer in accepted(from: peer) })
         self.listener = listener
         let account = UserAccounts.effectiveIdentifier

@@ -65,7 +65,8 @@ struct PresenceTests {
     }
 
     @Test(arguments: [
-        "127.0.0.1:22", "127.9.9.9:3025", "[::1]:22", "[::ffff:127.0.0.1]:22", "localhost:3025", "db1.LOCALHOST:22", "169.254.169.254:80", "[fe80::1]:22",
+        "127.0.0.1:22", "127.9.9.9:3025", "[::1]:22", "[::ffff:127.0.0.1]:22", "localhost:3025", "db1.LOCALHOST:22", "169.254.169.254:80",
+        "[fe80::1]:22",
     ])
     func `a node announces the proxy's own loopback or the metadata service as its address`(addr: String) async throws {
         let world = try await AuthWorld()

@@ -86,7 +86,8 @@ struct SocketAddressTests {
     }
 
     @Test(arguments: [
-        TextVector("db1:3022", "db1:3022"), TextVector("db1", "db1:22"), TextVector("[fd00::1]:1", "[fd00::1]:1"), TextVector("fd00::1", "[fd00::1]:22"),
+        TextVector("db1:3022", "db1:3022"), TextVector("db1", "db1:22"), TextVector("[fd00::1]:1", "[fd00::1]:1"),
+        TextVector("fd00::1", "[fd00::1]:22"),
         TextVector("[fd00::1]", "[fd00::1]:22"), TextVector(":22", nil), TextVector("", nil), TextVector("[x", nil),
     ])
     func `a default port fills in`(vector: TextVector) {

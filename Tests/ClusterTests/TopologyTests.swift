@@ -92,7 +92,8 @@ extension Person {
     /// Runs `after` in a shell, then `tsh` again and again until it succeeds.
     fileprivate func untilItWorks(after: String, _ arguments: String...) async throws -> Outcome {
         let words = ([harness.programs.tsh] + tshArguments + arguments).map { "'\($0)'" }.joined(separator: " ")
-        let script = "\(after); for i in {1..100}; do \(words) 2>\(folder)/errors && exit 0; sleep 0.1; done; cat \(folder)/errors >&2; exit 1"
+        let script =
+            "\(after); for i in {1..100}; do \(words) 2>\(folder)/errors && exit 0; sleep 0.1; done; cat \(folder)/errors >&2; exit 1"
         return try await harness.runner.run("/bin/bash", ["-c", script])
     }
 }

@@ -44,12 +44,14 @@ struct AgentAttackTests {
 
     static let impostors: [Impostor] = [
         Impostor(
-            testDescription: "a certificate of an authority that nobody knows", claim: proxy.with { $0.authority = Authorities.shared.stranger },
+            testDescription: "a certificate of an authority that nobody knows",
+            claim: proxy.with { $0.authority = Authorities.shared.stranger },
             reason: "is not trusted"),
         Impostor(
             testDescription: "a proxy of the leaf itself", claim: .agent(), reason: "speaks for cluster"),
         Impostor(
-            testDescription: "the leaf's host authority in the root's name", claim: proxy.with { $0.authority = Authorities.shared.eastHost },
+            testDescription: "the leaf's host authority in the root's name",
+            claim: proxy.with { $0.authority = Authorities.shared.eastHost },
             reason: "speaks for cluster"),
         Impostor(
             testDescription: "the root's user authority signing a host", claim: proxy.with { $0.authority = Authorities.shared.hubUser },
@@ -104,7 +106,8 @@ struct AgentAttackTests {
                 return await Self.open(rogue, .transport(destination: try destination.json()))
             }
             for (host, port) in [
-                ("127.0.0.1", trap), ("localhost", trap), ("169.254.169.254", 80), ("::1", trap), ("db1", trap), ("db1.hub", 22), ("web", 22),
+                ("127.0.0.1", trap), ("localhost", trap), ("169.254.169.254", 80), ("::1", trap), ("db1", trap), ("db1.hub", 22),
+                ("web", 22),
                 ("@nothing", 0), ("", 0), ("db1\n", 0), ("/etc/passwd", 0),
             ] as [(String, UInt16)] {
                 let asked = try await ask(host, port)
@@ -124,7 +127,8 @@ struct AgentAttackTests {
             let (listener, state) = try Self.listen(Self.proxy, rogue, in: world)
             let pool = try world.startAgents(state)
             await rogue.wait { rogue.connection != nil }
-            let endpoints = ChannelOpenType.TCPIPEndpoints(host: "127.0.0.1", port: world.trap.port, originatorAddress: "127.0.0.1", originatorPort: 1)
+            let endpoints = ChannelOpenType.TCPIPEndpoints(
+                host: "127.0.0.1", port: world.trap.port, originatorAddress: "127.0.0.1", originatorPort: 1)
             let types: [ChannelOpenType] = [
                 .session, .directTCPIP(endpoints), .forwardedTCPIP(endpoints), .agent, .directStreamLocal(path: "/run/x"),
                 .other(type: "x11", payload: []),
@@ -188,7 +192,8 @@ struct AgentAttackTests {
             let (listener, state) = try Self.listen(Self.proxy, rogue, in: world)
             var both = state
             let second = Authorities.shared.westHost
-            both.authorities.append(CertificateAuthority(type: .user, cluster: "west", publicKeys: [Authorities.shared.stranger.publicKey.text()]))
+            both.authorities.append(
+                CertificateAuthority(type: .user, cluster: "west", publicKeys: [Authorities.shared.stranger.publicKey.text()]))
             both.authorities.append(CertificateAuthority(type: .host, cluster: "west", publicKeys: [second.publicKey.text()]))
             let pool = try world.startAgents(state)
             await rogue.wait { rogue.connection != nil }

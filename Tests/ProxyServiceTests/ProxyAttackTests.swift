@@ -59,7 +59,9 @@ struct ProxyAttackTests {
             for host in ["@auth", "@nodes", "@auth.east", "db1@east", "db1\u{0}", "db1\n", "", String(repeating: "a", count: 300)] {
                 #expect(await user.direct(host, 22).reason == .administrativelyProhibited, "\(host.debugDescription)")
             }
-            for name in ["proxy:@auth:0@east", "proxy:@nodes:0@east", "proxy:db1:22@west@east", "proxy:db1:22@nowhere", "proxynodes:@nowhere"] {
+            for name in [
+                "proxy:@auth:0@east", "proxy:@nodes:0@east", "proxy:db1:22@west@east", "proxy:db1:22@nowhere", "proxynodes:@nowhere",
+            ] {
                 let subsystem = await user.subsystem(name)
                 #expect(subsystem.isClosed && subsystem.bytes.isEmpty && subsystem.complaint.hasPrefix("ERROR: "), "\(name)")
             }

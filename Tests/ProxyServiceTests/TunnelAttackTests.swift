@@ -108,7 +108,8 @@ struct TunnelAttackTests {
         try await inWorld { _, world in
             let agent = try await world.agent()
             #expect(agent.isReady)
-            let endpoints = ChannelOpenType.TCPIPEndpoints(host: "127.0.0.1", port: world.trap.port, originatorAddress: "127.0.0.1", originatorPort: 1)
+            let endpoints = ChannelOpenType.TCPIPEndpoints(
+                host: "127.0.0.1", port: world.trap.port, originatorAddress: "127.0.0.1", originatorPort: 1)
             let types: [ChannelOpenType] = [
                 .session, .directTCPIP(endpoints), .forwardedTCPIP(endpoints), .agent, .directStreamLocal(path: "/run/x"),
                 .transport(destination: #"{"host":"@auth","port":0,"user":"","roles":[],"client":""}"#),

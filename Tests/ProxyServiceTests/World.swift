@@ -57,7 +57,8 @@ struct Claim: Sendable {
 
     /// The certificate of an agent, which must have role Proxy.
     static func agent(
-        uuid: String = "9f7c0a52-6f2b-4f3e-9d0a-0000000000e1", of cluster: String = "east", by authority: PrivateKey = Authorities.shared.eastHost,
+        uuid: String = "9f7c0a52-6f2b-4f3e-9d0a-0000000000e1", of cluster: String = "east",
+        by authority: PrivateKey = Authorities.shared.eastHost,
         role: String? = "Proxy"
     ) -> Claim {
         var claim = Claim()
@@ -161,7 +162,9 @@ final class World {
             remoteClusters: leaves.map { RemoteCluster(name: $0) })
     }
 
-    func east(trusting root: PrivateKey = Authorities.shared.hubHost, roleMap: [RoleMap.Mapping] = [.init(remote: "access", local: ["access"])])
+    func east(
+        trusting root: PrivateKey = Authorities.shared.hubHost, roleMap: [RoleMap.Mapping] = [.init(remote: "access", local: ["access"])]
+    )
         -> ClusterState
     {
         let all = Authorities.shared
@@ -188,7 +191,8 @@ final class World {
         let claim = Claim.agent()
         let credential = AgentCredential(user: claim.keyID, credential: try claim.credential())
         let pool = AgentPool(
-            snapshot: ClusterSnapshot(state ?? east()), credential: { credential }, authServer: "\(trap.address)", randomness: SystemRandomness(),
+            snapshot: ClusterSnapshot(state ?? east()), credential: { credential }, authServer: "\(trap.address)",
+            randomness: SystemRandomness(),
             on: loop, logger: logger)
         agents = pool
         pool.start()
@@ -333,7 +337,9 @@ final class Client: Observed, ConnectionHandler {
         changed()
     }
 
-    func connection(_ connection: SSHConnection, verify hostKey: HostKeyOffer, answer: @escaping (HostKeyAnswer) -> Void) { answer(.accept) }
+    func connection(_ connection: SSHConnection, verify hostKey: HostKeyOffer, answer: @escaping (HostKeyAnswer) -> Void) {
+        answer(.accept)
+    }
     func connectionReady(_ connection: SSHConnection) {
         self.connection = connection
         isReady = true

@@ -164,7 +164,8 @@ struct SSHConnectionTests {
     }
 
     @Test(arguments: [
-        "session", "direct-tcpip", "forwarded-tcpip", "auth-agent@openssh.com", "x11", "forwarded-streamlocal@openssh.com", "teleport-transport",
+        "session", "direct-tcpip", "forwarded-tcpip", "auth-agent@openssh.com", "x11", "forwarded-streamlocal@openssh.com",
+        "teleport-transport",
         "tun@openssh.com",
     ])
     func `a server opens a channel at a client that never asked for one`(type: String) async throws {
@@ -356,7 +357,9 @@ struct KeepAliveTests {
 private final class TrustingClient: Observed, ConnectionHandler {
     var isReady = false
 
-    func connection(_ connection: SSHConnection, verify hostKey: HostKeyOffer, answer: @escaping (HostKeyAnswer) -> Void) { answer(.accept) }
+    func connection(_ connection: SSHConnection, verify hostKey: HostKeyOffer, answer: @escaping (HostKeyAnswer) -> Void) {
+        answer(.accept)
+    }
     func connectionReady(_ connection: SSHConnection) {
         isReady = true
         changed()

@@ -126,9 +126,11 @@ extension AuthServer {
                 throw .badParameter("\(Names.quoted(name)) looks like the UUID of a host")
             }
             let names = [name, HostNames.qualified(name, cluster: clusterName)]
-            guard !state.authorities.contains(where: { other in
-                other.cluster != clusterName && names.contains { Self.belongs($0, to: other.cluster) }
-            }) else {
+            guard
+                !state.authorities.contains(where: { other in
+                    other.cluster != clusterName && names.contains { Self.belongs($0, to: other.cluster) }
+                })
+            else {
                 throw .badParameter("\(Names.quoted(name)) ends in the name of another cluster")
             }
         }
