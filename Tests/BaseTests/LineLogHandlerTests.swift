@@ -24,6 +24,20 @@ struct LineLogHandlerTests {
         #expect(text == "2026-11-24T02:03:28Z INFO     node session opened command=\"ls -l\" user=alice\n")
     }
 
+    @Test func `a threshold that changes counts for loggers that are there`() {
+        let written = Lock<[UInt8]>([])
+        let threshold = LogThreshold(.info)
+        let logger = Logger(label: "node") { label in
+            LineLogHandler(
+                label: label, format: .text, threshold: threshold, clock: FixedClock(),
+                destination: LogDestination { line in written.withLock { $0 += line } })
+        }
+        logger.debug("before")
+        threshold.set(.debug)
+        logger.debug("after")
+        #expect(String(decoding: written.withLock { $0 }, as: UTF8.self) == "2026-11-24T02:03:28Z DEBUG    node after\n")
+    }
+
     @Test func `JSON is one object a line`() {
         let text = lines(.json) { $0.warning("refused", metadata: ["reason": "say \"no\""]) }
         let expected =

@@ -19,16 +19,26 @@ package struct LineLogHandler: LogHandler {
 
     package let label: String
     package let format: Format
-    package var logLevel: Logger.Level
+    /// The common threshold, unless one logger was given its own.
+    package var logLevel: Logger.Level {
+        get { ownLevel ?? threshold.level }
+        set { ownLevel = newValue }
+    }
     package var metadata: Logger.Metadata = [:]
     package var metadataProvider: Logger.MetadataProvider?
+    private let threshold: LogThreshold
+    private var ownLevel: Logger.Level?
     private let clock: any Clock
     private let destination: LogDestination
 
     package init(label: String, format: Format, level: Logger.Level, clock: any Clock, destination: LogDestination) {
+        self.init(label: label, format: format, threshold: LogThreshold(level), clock: clock, destination: destination)
+    }
+
+    package init(label: String, format: Format, threshold: LogThreshold, clock: any Clock, destination: LogDestination) {
         self.label = label
         self.format = format
-        self.logLevel = level
+        self.threshold = threshold
         self.clock = clock
         self.destination = destination
     }

@@ -17,8 +17,13 @@ final class NodeAssembly {
     private let presence: NodePresence
     private let cache: AuthCache
     private let renewing: Task<Void, Never>
+    /// As it is announced.
+    private var record: Node
 
-    private init(_ server: NodeServer, _ presence: NodePresence, _ cache: AuthCache, _ renewing: Task<Void, Never>) {
+    private init(
+        _ server: NodeServer, _ presence: NodePresence, _ cache: AuthCache, _ renewing: Task<Void, Never>, _ record: Node
+    ) {
+        self.record = record
         self.server = server
         self.presence = presence
         self.cache = cache
@@ -58,24 +63,32 @@ final class NodeAssembly {
             loop.post { loop in bound.value(on: loop)?.update(snapshot: snapshot) }
         }
         let address = server.address ?? node.listen
-        let presence = NodePresence(
-            client: client,
-            node: Node(
-                uuid: directory.uuid, hostname: config.nodename,
-                addr: config.announced(address, public: node.publicAddresses)?.description ?? "\(address)", labels: node.labels,
-                cluster: identity.cluster, version: Version.number),
-            randomness: randomness, logger: logger)
+        let record = Node(
+            uuid: directory.uuid, hostname: config.nodename,
+            addr: config.announced(address, public: node.publicAddresses)?.description ?? "\(address)", labels: node.labels,
+            cluster: identity.cluster, version: Version.number)
+        let presence = NodePresence(client: client, node: record, randomness: randomness, logger: logger)
         presence.start(on: loop)
         let renewing = loop.spawn { loop in
             await membership.keepRenewed(credentials, transport, loop) { _ in
                 loop.post { loop in
-                    var renewed = configuration
+                    guard let server = bound.value(on: loop) else { return }
+                    var renewed = server.configuration
                     renewed.hostKeys = [credentials.hostKey]
-                    bound.value(on: loop)?.update(configuration: renewed)
+                    server.update(configuration: renewed)
                 }
             }
         }
-        return NodeAssembly(server, presence, cache, renewing)
+        return NodeAssembly(server, presence, cache, renewing, record)
+    }
+
+    /// Takes on other labels: for logins from now on, and for the next announcement.
+    func relabel(_ labels: Labels) {
+        var configuration = server.configuration
+        configuration.labels = labels
+        server.update(configuration: configuration)
+        record.labels = labels
+        presence.update(record)
     }
 
     func drain(_ whenIdle: @escaping () -> Void) {

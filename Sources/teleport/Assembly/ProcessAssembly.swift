@@ -14,15 +14,18 @@ enum ProcessAssembly {
     /// How long sessions may go on after the process was told to stop.
     static let gracePeriod: Duration = .seconds(30)
 
-    static func run(_ config: Config, stopWithDescriptor: Int32?) throws {
+    /// - Parameter reload: reads the configuration again, for HUP.
+    static func run(_ config: Config, stopWithDescriptor: Int32?, reload: @escaping @Sendable () throws -> Config) throws {
         let directory = try DataDirectory(config.dataDir)
-        let logger = try logger(config)
+        let threshold = LogThreshold(level(config.log.severity))
+        let logger = try logger(config, threshold)
         try withPIDFile(config.pidFile) {
             let loop = EventLoop(name: "main", logger: logger)
             let failure = Lock<(any Error)?>(nil)
             loop.spawn { loop in
                 do {
-                    let process = try await RunningProcess.start(config, directory, loop, logger)
+                    let process = try await RunningProcess.start(
+                        config, directory, reload: reload, threshold: threshold, loop, logger)
                     try process.watchSignals(stopWithDescriptor: stopWithDescriptor)
                 } catch {
                     failure.withLock { $0 = error }
@@ -34,20 +37,22 @@ enum ProcessAssembly {
         }
     }
 
-    private static func logger(_ config: Config) throws(TeleportError) -> Logger {
+    static func level(_ severity: LogSeverity) -> Logger.Level {
+        switch severity {
+        case .trace: .trace
+        case .debug: .debug
+        case .info: .info
+        case .warning: .warning
+        case .error: .error
+        }
+    }
+
+    private static func logger(_ config: Config, _ threshold: LogThreshold) throws(TeleportError) -> Logger {
         let destination: LogDestination =
             switch config.log.output {
             case .standardError: .standardError
             case .standardOutput: LogDestination { line in try? FileIO.write(line, descriptor: 1) }
             case .file(let path): try .file(path)
-            }
-        let level: Logger.Level =
-            switch config.log.severity {
-            case .trace: .trace
-            case .debug: .debug
-            case .info: .info
-            case .warning: .warning
-            case .error: .error
             }
         let format: LineLogHandler.Format =
             switch config.log.format {
@@ -55,7 +60,7 @@ enum ProcessAssembly {
             case .json: .json
             }
         return Logger(label: "teleport") { label in
-            LineLogHandler(label: label, format: format, level: level, clock: SystemClock(), destination: destination)
+            LineLogHandler(label: label, format: format, threshold: threshold, clock: SystemClock(), destination: destination)
         }
     }
 

@@ -16,13 +16,22 @@ final class RunningProcess {
     private let auth: AuthAssembly?
     private let proxy: ProxyAssembly?
     private let node: NodeAssembly?
+    private var config: Config
+    private let reload: @Sendable () throws -> Config
+    private let threshold: LogThreshold
     private var signals: [SignalWatcher] = []
     private var stopper: DescriptorWatcher?
     private var graceTimer: LoopTimer?
     private var isStopping = false
     private var isClosed = false
 
-    private init(auth: AuthAssembly?, proxy: ProxyAssembly?, node: NodeAssembly?, loop: Loop, logger: Logger) {
+    private init(
+        auth: AuthAssembly?, proxy: ProxyAssembly?, node: NodeAssembly?, config: Config, reload: @escaping @Sendable () throws -> Config,
+        threshold: LogThreshold, loop: Loop, logger: Logger
+    ) {
+        self.config = config
+        self.reload = reload
+        self.threshold = threshold
         self.auth = auth
         self.proxy = proxy
         self.node = node
@@ -32,7 +41,8 @@ final class RunningProcess {
 
     /// Starts what the configuration asks for: first the auth server, whom the others need.
     static func start(
-        _ config: Config, _ directory: DataDirectory, _ loop: isolated EventLoop, _ logger: Logger
+        _ config: Config, _ directory: DataDirectory, reload: @escaping @Sendable () throws -> Config, threshold: LogThreshold,
+        _ loop: isolated EventLoop, _ logger: Logger
     ) async throws -> RunningProcess {
         let randomness = SystemRandomness()
         let auth = config.auth == nil ? nil : try await AuthAssembly.start(config, directory, randomness, loop, logger)
@@ -44,10 +54,11 @@ final class RunningProcess {
                 "version": "\(Version.line)", "roles": "\(config.roles.map(\.rawValue).joined(separator: ","))",
                 "node": "\(config.nodename)",
             ])
-        return RunningProcess(auth: auth, proxy: proxy, node: node, loop: loop.inside, logger: logger)
+        return RunningProcess(
+            auth: auth, proxy: proxy, node: node, config: config, reload: reload, threshold: threshold, loop: loop.inside, logger: logger)
     }
 
-    /// TERM and INT drain and end the process, a second one ends it at once; HUP says what it cannot reload.
+    /// TERM and INT drain and end the process, a second one ends it at once; HUP reloads log level and labels.
     ///
     /// - Parameter stopWithDescriptor: the end of file of this descriptor ends the process as TERM does.
     func watchSignals(stopWithDescriptor: Int32?) throws(TeleportError) {
@@ -55,9 +66,7 @@ final class RunningProcess {
             signals.append(try SignalWatcher(signal, on: loop) { [self] in stop("\(signal.name ?? "")") })
         }
         signals.append(
-            try SignalWatcher(.hangUp, on: loop) { [self] in
-                logger.notice("certificates are renewed by themselves; log level, labels and addresses need a restart")
-            })
+            try SignalWatcher(.hangUp, on: loop) { [self] in readAgain() })
         if let descriptor = stopWithDescriptor {
             let watcher = try DescriptorWatcher(FileDescriptor(descriptor), on: loop) { [self] _ in
                 stopper?.watch([])
@@ -65,6 +74,31 @@ final class RunningProcess {
             }
             watcher.watch([.readable])
             stopper = watcher
+        }
+    }
+
+    private func readAgain() {
+        loop.work(reload) { [self] result in
+            switch result {
+            case .success(let renewed): take(renewed)
+            case .failure(let error):
+                logger.error("the configuration cannot be read, and nothing has changed", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    /// What can change while the process runs does; the rest is named as waiting for a restart.
+    private func take(_ renewed: Config) {
+        threshold.set(ProcessAssembly.level(renewed.log.severity))
+        config.log.severity = renewed.log.severity
+        if let labels = renewed.node?.labels, config.node != nil, config.node?.labels != labels {
+            config.node?.labels = labels
+            node?.relabel(labels)
+        }
+        if config == renewed {
+            logger.notice("reloaded log level and labels; certificates are renewed by themselves")
+        } else {
+            logger.warning("reloaded log level and labels; what else has changed in the configuration needs a restart")
         }
     }
 

@@ -44,8 +44,11 @@ struct StartCommand: ParsableCommand {
         let overrides = try ConfigOverrides(
             roles: roles, authServer: authServer, token: token, caPin: caPin, nodename: nodename, labels: labels, dataDir: dataDir,
             listenIP: listenIp, advertiseIP: advertiseIp, pidFile: pidFile, debug: debugging.debug)
-        let file = try ConfigFile.load(config) { (path) throws(TeleportError) in try FileIO.read(path, max: 1 << 20) }
-        let config = try Config(file: file, overrides: overrides, hostname: SystemName.hostname())
-        try ProcessAssembly.run(config, stopWithDescriptor: stopWithDescriptor)
+        let path = self.config
+        let read: @Sendable () throws -> Config = {
+            let file = try ConfigFile.load(path) { (path) throws(TeleportError) in try FileIO.read(path, max: 1 << 20) }
+            return try Config(file: file, overrides: overrides, hostname: SystemName.hostname())
+        }
+        try ProcessAssembly.run(try read(), stopWithDescriptor: stopWithDescriptor, reload: read)
     }
 }
