@@ -88,6 +88,8 @@ struct AuthCacheTests {
         let third = cache(ScriptedTransport([try Self.answer(8)]), directory: directory, on: eventLoop)
         third.start()
         #expect(await third.first()?.revision == 8)
+        // The answer is on its way to the file: nothing may be removed under it.
+        while try await eventLoop.work({ try FileIO.read(file) == Array("{".utf8) }) {}
         third.stop()
         try await eventLoop.work { try FileIO.removeTree(directory) }
         eventLoop.stop()

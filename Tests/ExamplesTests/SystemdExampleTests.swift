@@ -13,7 +13,8 @@ struct SystemdExampleTests {
         try shell.write(try Shell.example("systemd/\(Self.dropIn)"), to: Self.dropIn)
         // Where this machine has the program is not what is looked at.
         try shell.write(try Shell.example("systemd/\(unit)").replacing("/usr/local/bin/teleport", with: "/bin/true"), to: unit)
-        #expect(try shell.run("systemd-analyze verify --man=no ./\(unit)") == "")
+        // It looks at the machine's own units and mounts too, which come and go.
+        #expect(try shell.run("systemd-analyze verify --man=no ./\(unit) 2>&1 | grep -F \(unit) || true") == "")
     }
 
     @Test(arguments: units + [dropIn])
