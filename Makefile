@@ -8,8 +8,6 @@ PROGRAMS := teleport tctl tsh
 REVISION := $(shell git rev-parse --verify HEAD 2>/dev/null)
 REVISION_MARK := 676974
 SOURCES := Sources Tests Package.swift
-# Hundreds of tests at once starve each other's processes past their deadlines; so many keep two to eight cores busy.
-export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH := 8
 .PHONY: help deps build demo test lint format tidy bench fuzz coverage asan tsan install clean
 
 help: ## Show this list

@@ -51,7 +51,7 @@ final class TestNode: Sendable {
 
     init(
         labels: Labels = ["env": "test"], roles: [Role] = Role.defaults, limits: ListenerLimits = ListenerLimits(),
-        authenticationDeadline: Duration = .seconds(30)
+        authenticationDeadline: Duration = .seconds(300)
     ) async throws {
         let randomness = SystemRandomness()
         let own = try UserAccounts.account(identifier: UserAccounts.effectiveIdentifier)
