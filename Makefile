@@ -8,6 +8,9 @@ PROGRAMS := teleport tctl tsh
 REVISION := $(shell git rev-parse --verify HEAD 2>/dev/null)
 REVISION_MARK := 676974
 SOURCES := Sources Tests Package.swift
+SWIFT_TEST := TELEPORT_BIN=$(CURDIR)/.build/release swift test --disable-xctest
+# Targets whose tests start many processes: one after the other, so that none starves another's past its deadline.
+HEAVY := SSHNetTests NodeServiceTests ClusterTests
 .PHONY: help deps build demo test lint format tidy bench fuzz coverage asan tsan install clean
 
 help: ## Show this list
@@ -23,7 +26,7 @@ demo: build ## Two sites, a tunnel, and commands through it; KEEP=1 leaves them 
 	KEEP=$(KEEP) scripts/demo
 
 test: deps build ## Every test; FILTER=Name runs some
-	TELEPORT_BIN=$(CURDIR)/.build/release swift test --disable-xctest $(if $(FILTER),--filter $(FILTER))
+	$(if $(FILTER),$(SWIFT_TEST) --filter $(FILTER),$(SWIFT_TEST) $(HEAVY:%=--skip %)$(foreach suite,$(HEAVY), && $(SWIFT_TEST) --skip-build --filter $(suite)))
 
 lint: ## Format and style rules of the formatter
 	swift format lint --strict --parallel --recursive $(SOURCES)
