@@ -94,8 +94,8 @@ final class Echo: StreamHandler {
 }
 
 extension SocketAddress {
-    /// A port of the kernel's choice.
-    static let anyPort = SocketAddress(.loopback4, port: 0)
+    /// A port of the kernel's choice, at a loopback address of the caller's own: once given back, it is not the next test's.
+    static var anyPort: SocketAddress { SocketAddress(.v4(.random(in: 0x7f01_0000...0x7ffe_ffff)), port: 0) }
 }
 
 /// Bytes without a period below a megabyte, made quickly also in a debug build.
