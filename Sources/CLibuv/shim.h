@@ -29,6 +29,7 @@ extern int unlockpt(int descriptor);
 
 // fcntl and ioctl are variadic, which Swift does not import.
 static inline int shim_duplicate_above(int descriptor, int lowest) { return fcntl(descriptor, F_DUPFD_CLOEXEC, lowest); }
+static inline int shim_set_pipe_size(int descriptor, int bytes) { return fcntl(descriptor, 1031 /* F_SETPIPE_SZ */, bytes); }
 static inline int shim_set_terminal_size(int descriptor, const struct winsize *size) { return ioctl(descriptor, TIOCSWINSZ, size); }
 static inline int shim_get_terminal_size(int descriptor, struct winsize *size) { return ioctl(descriptor, TIOCGWINSZ, size); }
 static inline int shim_set_controlling_terminal(int descriptor) { return ioctl(descriptor, TIOCSCTTY, 0); }

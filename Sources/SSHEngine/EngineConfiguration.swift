@@ -108,8 +108,8 @@ package struct EngineLimits: Sendable {
     package var windowBytes: UInt32 = 2 << 20
     package var packetBytesMax: UInt32 = 32 << 10
     /// Data that waits on one channel for window or keys before ``SSHEngine/isWritable(_:)`` says no.
-    package var queuedBytesHigh = 1 << 20
-    package var queuedBytesLow = 256 << 10
+    package var queuedBytesHigh = 256 << 10
+    package var queuedBytesLow = 64 << 10
     /// Requests of a peer that wait for our reply, on one channel and for the connection.
     package var unansweredRequestsMax = 256
 

@@ -61,7 +61,8 @@ package struct SSHEngine: ~Copyable {
     package private(set) var peerIdentification = ""
     package internal(set) var user: String?
 
-    package init(configuration: EngineConfiguration, randomness: any Randomness, now: Instant) {
+    /// - Parameter buffers: lends the memory of the output, which may be shared with every engine of the same thread.
+    package init(configuration: EngineConfiguration, randomness: any Randomness, now: Instant, buffers: BufferPool = BufferPool()) {
         switch configuration.role {
         case .client(let options):
             role = .client
@@ -78,7 +79,7 @@ package struct SSHEngine: ~Copyable {
         keyExchangeBegan = now
         identification = Identification(reader: role)
         ourIdentification = Identification.ours(configuration.softwareVersion)
-        outbox = Outbox(writer: PacketWriter(padding: randomness.bytes(PacketWriter.paddingBytesMax)))
+        outbox = Outbox(writer: PacketWriter(padding: randomness.bytes(PacketWriter.paddingBytesMax), buffers: buffers))
         keyExchange = KeyExchange(role: role, configuration: configuration)
         connection = ConnectionLayer(limits: configuration.limits)
         rekeyPolicy = RekeyPolicy(limits: configuration.rekey, now: now)

@@ -65,6 +65,8 @@ package final class SSHConnection {
 
     /// A peer that makes us answer and takes no answers is read no further above this.
     private static let unsentBytesMax = 8 << 20
+    /// Output that is written before the turn ends: one system call is nothing to so much, and it is still in the processor's cache.
+    private static let gatheredBytesMax = 256 << 10
     /// How long we wait for the peer's side to end after ours has, so that our last words are not lost to a reset.
     private static let lingerTime: Duration = .seconds(2)
 
@@ -110,7 +112,7 @@ package final class SSHConnection {
         self.handler = handler
         self.transport = transport
         peer = transport.peer
-        engine = SSHEngine(configuration: configuration.engine, randomness: configuration.randomness, now: loop.now)
+        engine = SSHEngine(configuration: configuration.engine, randomness: configuration.randomness, now: loop.now, buffers: loop.buffers)
         keepAlive = configuration.keepAlive.map(KeepAlive.init)
         transport.user = self
         scheduleFlush()
@@ -182,13 +184,13 @@ package final class SSHConnection {
     func send(_ data: Span<UInt8>, on id: ChannelID) {
         guard state == .running else { return }
         engine.send(data, on: id)
-        scheduleFlush()
+        gathered()
     }
 
     func sendExtended(_ data: Span<UInt8>, type: UInt32, on id: ChannelID) {
         guard state == .running else { return }
         engine.sendExtended(data, type: type, on: id)
-        scheduleFlush()
+        gathered()
     }
 
     func consumed(_ count: Int, on id: ChannelID) {
@@ -333,14 +335,23 @@ package final class SSHConnection {
         loop.atEndOfTurn { [self] in flush() }
     }
 
+    /// After something that may have made much output: a fast peer brings many times this in one turn.
+    private func gathered() {
+        if engine.outputCount >= Self.gatheredBytesMax { writeOutput() }
+        scheduleFlush()
+    }
+
+    private func writeOutput() {
+        let count = engine.outputCount
+        guard count > 0 else { return }
+        transport.write(engine.output)
+        engine.consumeOutput(count)
+    }
+
     private func flush() {
         isFlushScheduled = false
         guard state != .closed else { return }
-        let count = engine.outputCount
-        if count > 0 {
-            transport.write(engine.output)
-            engine.consumeOutput(count)
-        }
+        writeOutput()
         if state == .ending {
             transport.shutdown()
             return

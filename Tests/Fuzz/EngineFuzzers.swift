@@ -233,7 +233,7 @@ private final class HostilePeer {
         self.role = role
         self.logsIn = logsIn
         keyExchange = KeyExchange(role: role, configuration: role == .client ? FuzzKeys.client : FuzzKeys.server)
-        writer = PacketWriter(padding: [UInt8](repeating: 0, count: PacketWriter.paddingBytesMax))
+        writer = PacketWriter(padding: [UInt8](repeating: 0, count: PacketWriter.paddingBytesMax), buffers: BufferPool())
         writer.writeRaw(Array("\(Self.identification)\r\n".utf8))
         // A server that prefers its own order waits for the client's offer.
         if role == .client { writer.write(keyExchange.begin(randomness: randomness)) }

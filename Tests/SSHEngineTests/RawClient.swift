@@ -7,7 +7,7 @@ import SSHWire
 /// A client that says whatever a test wants: the packets and keys of the protocol, none of its rules.
 final class RawClient {
     var server: SSHEngine
-    private var writer = PacketWriter(padding: [UInt8](repeating: 0, count: PacketWriter.paddingBytesMax))
+    private var writer = PacketWriter(padding: [UInt8](repeating: 0, count: PacketWriter.paddingBytesMax), buffers: BufferPool())
     private var reader = PacketReader()
     private let methods: [String]
     private let now = Instant(nanoseconds: 1)

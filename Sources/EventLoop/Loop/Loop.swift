@@ -13,6 +13,10 @@ package final class Loop {
     let uv: UnsafeMutablePointer<uv_loop_t>
     /// Libuv delivers every read before the next one begins, so one buffer serves all streams.
     let receiveBuffer: UnsafeMutableBufferPointer<UInt8>
+    /// For whoever has output on this loop.
+    package let buffers = BufferPool()
+    /// For the write queues of its streams.
+    let spareBlocks = SpareBlocks()
 
     private let queue: LoopQueue
     private let logger: Logger?
@@ -26,7 +30,7 @@ package final class Loop {
     private lazy var timers = LoopTimers(on: self)
 
     /// Large reads: one system call brings what a fast peer has sent since the last turn.
-    private static let receiveBufferBytes = 256 << 10
+    static let receiveBufferBytes = 256 << 10
     /// Jobs that keep making jobs yield to the sockets after so many rounds.
     private static let roundsPerTurnMax = 16
     /// Handlers that go on opening things while the loop ends are left alone after so many turns.

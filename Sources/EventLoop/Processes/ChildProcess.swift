@@ -205,6 +205,8 @@ private struct SpawnActions: ~Copyable {
     private func pipe() throws(TeleportError) -> (read: CInt, write: CInt) {
         var ends: [CInt] = [-1, -1]
         guard unsafe pipe2(&ends, O_CLOEXEC) == 0 else { throw UVError.errno("making a pipe") }
+        // What one read of the loop takes. Where the user's share of such memory is used up the pipe stays as it is.
+        shim_set_pipe_size(ends[0], CInt(Loop.receiveBufferBytes))
         return (ends[0], ends[1])
     }
 

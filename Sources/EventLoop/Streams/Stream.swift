@@ -35,9 +35,9 @@ package class Stream: LoopHandle {
     private var queue = WriteQueue()
 
     /// Above this the writer is asked to stop; a few round trips' worth on a fast path.
-    package static let queuedBytesHigh = 1 << 20
+    package static let queuedBytesHigh = 512 << 10
     /// Below this the writer may go on.
-    package static let queuedBytesLow = 256 << 10
+    package static let queuedBytesLow = 128 << 10
 
     /// The descriptor that libuv owns.
     var descriptor: CInt {
@@ -116,7 +116,7 @@ package class Stream: LoopHandle {
             sent = tryWrite(bytes)
             if sent == bytes.count || failure != nil { return }
         }
-        queue.append(bytes.extracting(sent...))
+        queue.append(bytes.extracting(sent...), loop.spareBlocks)
         flush()
         if queue.count > Self.queuedBytesHigh { isWritable = false }
     }
@@ -145,13 +145,13 @@ package class Stream: LoopHandle {
             }
         }
         if code < 0 {
-            queue.landed()
+            queue.landed(loop.spareBlocks)
             fail(UVError.error(code, "writing"))
         }
     }
 
     private func wrote(_ status: CInt) {
-        queue.landed()
+        queue.landed(loop.spareBlocks)
         if isClosing { return }
         if status < 0 {
             fail(UVError.error(status, "writing"))
@@ -200,7 +200,7 @@ package class Stream: LoopHandle {
     }
 
     override func closed() {
-        queue.discard()
+        queue.discard(loop.spareBlocks)
         handler?.streamClosed(self, error: failure)
         handler = nil
     }

@@ -8,7 +8,6 @@ struct WriteQueue: ~Copyable {
     private var flying = Block()
     private var waiting = Block()
     private var request: UnsafeMutablePointer<uv_write_t>?
-
     deinit {
         unsafe flying.memory?.deallocate()
         unsafe waiting.memory?.deallocate()
@@ -19,8 +18,9 @@ struct WriteQueue: ~Copyable {
     var isEmpty: Bool { count == 0 }
     private(set) var isFlying = false
 
-    mutating func append(_ bytes: Span<UInt8>) {
-        waiting.append(bytes)
+    /// - Parameter spares: where its memory comes from and goes to.
+    mutating func append(_ bytes: Span<UInt8>, _ spares: SpareBlocks) {
+        waiting.append(bytes, spares)
     }
 
     /// Gives all that waits to `body`, which starts the write.
@@ -35,30 +35,30 @@ struct WriteQueue: ~Copyable {
     }
 
     /// Libuv is done with what it was given.
-    mutating func landed() {
+    mutating func landed(_ spares: SpareBlocks) {
         isFlying = false
-        flying.removeAll()
+        flying.release(to: spares)
     }
 
-    mutating func discard() {
-        waiting.removeAll()
+    mutating func discard(_ spares: SpareBlocks) {
+        waiting.release(to: spares)
     }
 
     @safe
-    private struct Block {
-        var memory: UnsafeMutablePointer<UInt8>?
-        var count = 0
+    fileprivate struct Block {
+        private(set) var memory: UnsafeMutablePointer<UInt8>?
+        private(set) var count = 0
         private var capacity = 0
 
-        mutating func append(_ bytes: Span<UInt8>) {
+        mutating func append(_ bytes: Span<UInt8>, _ spares: SpareBlocks) {
             if count + bytes.count > capacity {
-                capacity = max(count + bytes.count, capacity * 2, 16 << 10)
-                let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+                let (larger, room) = unsafe spares.take(max(count + bytes.count, capacity * 2))
                 if let memory = unsafe memory {
                     unsafe larger.update(from: memory, count: count)
-                    unsafe memory.deallocate()
+                    unsafe spares.giveBack(memory, capacity: capacity)
                 }
                 unsafe memory = larger
+                capacity = room
             }
             guard let memory = unsafe memory else { return }
             unsafe bytes.withUnsafeBufferPointer { source in
@@ -68,11 +68,49 @@ struct WriteQueue: ~Copyable {
             count += bytes.count
         }
 
-        mutating func removeAll() {
-            unsafe memory?.deallocate()
+        mutating func release(to spares: SpareBlocks) {
+            if let memory = unsafe memory { unsafe spares.giveBack(memory, capacity: capacity) }
             unsafe memory = nil
             count = 0
             capacity = 0
         }
+    }
+}
+
+/// Memory that write queues have given back, for those that fill next: a loop under load asks the allocator, and so the kernel, for none.
+@safe
+final class SpareBlocks {
+    @safe
+    private struct Spare {
+        let memory: UnsafeMutablePointer<UInt8>
+        let capacity: Int
+    }
+
+    private var blocks: [Spare] = []
+    private var bytes = 0
+
+    /// What a loop keeps: as much as a handful of busy streams have waiting.
+    private static let bytesMax = 2 << 20
+    private static let blocksMax = 8
+    private static let blockBytesMin = 16 << 10
+
+    deinit {
+        for block in blocks { unsafe block.memory.deallocate() }
+    }
+
+    func take(_ count: Int) -> (memory: UnsafeMutablePointer<UInt8>, capacity: Int) {
+        if let index = blocks.firstIndex(where: { $0.capacity >= count }) {
+            let block = blocks.remove(at: index)
+            bytes -= block.capacity
+            return unsafe (block.memory, block.capacity)
+        }
+        let capacity = max(count, Self.blockBytesMin)
+        return (.allocate(capacity: capacity), capacity)
+    }
+
+    func giveBack(_ memory: UnsafeMutablePointer<UInt8>, capacity: Int) {
+        guard blocks.count < Self.blocksMax, bytes + capacity <= Self.bytesMax else { return unsafe memory.deallocate() }
+        unsafe blocks.append(Spare(memory: memory, capacity: capacity))
+        bytes += capacity
     }
 }

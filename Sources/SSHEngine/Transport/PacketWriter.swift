@@ -10,6 +10,8 @@ struct PacketWriter: ~Copyable {
     private(set) var packetsSealed: UInt64 = 0
     private var protection = PacketProtection.clear
 
+    /// Where ``storage`` comes from, and goes to when all of it has been consumed.
+    var buffers: BufferPool
     /// Sealed and not yet consumed: `storage[start..<end]`.
     private var storage: [UInt8] = []
     private var start = 0
@@ -19,16 +21,14 @@ struct PacketWriter: ~Copyable {
     /// One random block for every packet: padding hides no secret (RFC 4253 §6 asks for random bytes, not for fresh ones).
     private let padding: [UInt8]
 
-    init(padding: [UInt8]) {
+    init(padding: [UInt8], buffers: BufferPool) {
         precondition(padding.count == Self.paddingBytesMax, "padding of the wrong size")
+        self.buffers = buffers
         self.padding = padding
     }
 
     /// The largest block, and three more bytes than a block where fewer than four would do.
     static let paddingBytesMax = 32
-    /// An output that had to grow beyond a busy turn of the loop is not kept.
-    private static let keptBytesMax = 1 << 20
-    private static let storageBytesMin = 4096
 
     mutating func take(_ protection: PacketProtection, resetsSequence: Bool) {
         self.protection = protection
@@ -50,13 +50,12 @@ struct PacketWriter: ~Copyable {
     mutating func consume(_ count: Int) {
         precondition(count >= 0 && count <= end - start, "more consumed than there is")
         start += count
-        if count > 0, start == end {
-            // A connection that has gone quiet, with its probes for all traffic, shall own no large buffer.
-            let isMostlyUnused = storage.count > Self.storageBytesMin && end < storage.count / 16
-            if isMostlyUnused || storage.count > Self.keptBytesMax { storage = [] }
-            start = 0
-            end = 0
-        }
+        guard start == end, !storage.isEmpty else { return }
+        var empty: [UInt8] = []
+        swap(&storage, &empty)
+        buffers.giveBack(empty)
+        start = 0
+        end = 0
     }
 
     /// Bytes that are no packet: the version line.
@@ -124,19 +123,13 @@ struct PacketWriter: ~Copyable {
 
     private mutating func reserve(_ count: Int) {
         guard storage.count - end < count else { return }
-        if start > 0, storage.count - (end - start) >= count, start >= end - start {
-            // The front is free and longer than what waits: move that down instead of growing.
-            storage.replaceSubrange(0..<(end - start), with: Array(storage[start..<end]))
-        } else {
-            var larger: [UInt8] = []
-            let size = max(Self.storageBytesMin, (end - start + count).nextPowerOfTwo)
-            larger.reserveCapacity(size)
-            larger.append(copying: storage.span.extracting(start..<end))
-            larger.append(contentsOf: repeatElement(0, count: size - larger.count))
-            storage = larger
-        }
-        end -= start
+        let waiting = end - start
+        var larger = buffers.take(atLeast: waiting + count <= BufferPool.largeBytes ? waiting + count : (waiting + count) * 2)
+        Self.copy(bytes, at: 0, into: &larger)
+        swap(&storage, &larger)
+        if !larger.isEmpty { buffers.giveBack(larger) }
         start = 0
+        end = waiting
     }
 
     private static func seal(
@@ -181,11 +174,5 @@ struct PacketWriter: ~Copyable {
     private static func copy(_ source: Span<UInt8>, at offset: Int, into storage: inout [UInt8]) {
         var whole = storage.mutableSpan
         whole.copy(source, at: offset)
-    }
-}
-
-extension Int {
-    fileprivate var nextPowerOfTwo: Int {
-        self <= 1 ? 1 : 1 << (Int.bitWidth - (self - 1).leadingZeroBitCount)
     }
 }
