@@ -20,6 +20,25 @@ func onLoop<T: Sendable>(
     }
 }
 
+/// Runs `body` on the first loop of a fresh group, and returns when the group has ended.
+func onLoops<T: Sendable>(
+    _ count: Int, _ body: @escaping @Sendable (LoopGroup, isolated EventLoop) async throws -> T
+) async throws -> T {
+    let group = LoopGroup(count: count)
+    let result = Lock<Result<T, any Error>>(.failure(CancellationError()))
+    group.main.spawn { eventLoop in
+        do {
+            let value = try await body(group, eventLoop)
+            result.withLock { $0 = .success(value) }
+        } catch {
+            result.withLock { $0 = .failure(error) }
+        }
+        eventLoop.stop()
+    }
+    try await onLoop { eventLoop in try await eventLoop.work { group.run() } }
+    return try result.withLock { $0 }.get()
+}
+
 /// Waits for a callback of the loop.
 func callback<T: Sendable>(
     isolation: isolated (any Actor)? = #isolation, _ body: (@escaping (T) -> Void) throws -> Void

@@ -99,6 +99,29 @@ struct TCPStreamTests {
         }
     }
 
+    @Test func `an address that loops share is refused to everybody else`() async throws {
+        let sockets = try ListeningSockets(on: .anyPort, count: 2)
+        for count in [1, 2] {
+            #expect {
+                _ = try ListeningSockets(on: sockets.address, count: count)
+            } throws: { error in
+                "\(error)".contains("listening on \(sockets.address): address already in use")
+            }
+        }
+    }
+
+    @Test func `an address that somebody listens on is not shared`() async throws {
+        let sockets = try ListeningSockets(on: .anyPort)
+        #expect(throws: TeleportError.self) { try ListeningSockets(on: sockets.address, count: 2) }
+    }
+
+    @Test func `an address is free again when its sockets are gone`() async throws {
+        var sockets: ListeningSockets? = try ListeningSockets(on: .anyPort, count: 3)
+        let address = try #require(sockets?.address)
+        sockets = nil
+        _ = try ListeningSockets(on: address, count: 3)
+    }
+
     @Test func `a paused listener accepts after it has been resumed`() async throws {
         try await onLoop { eventLoop in
             let loop = eventLoop.inside

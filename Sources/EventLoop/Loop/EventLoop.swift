@@ -53,10 +53,15 @@ package actor EventLoop {
 
     /// Runs the loop on a thread of its own.
     package nonisolated func start() {
+        pthread_detach(startThread())
+    }
+
+    /// Runs the loop on a thread that the caller joins.
+    nonisolated func startThread() -> pthread_t {
         var thread = pthread_t()
         let code = unsafe pthread_create(&thread, nil, eventLoopThread, Unmanaged.passRetained(self).toOpaque())
         precondition(code == 0, "pthread_create failed")
-        pthread_detach(thread)
+        return thread
     }
 
     /// Ends ``run()`` after the jobs that are waiting; handles that are still open are closed.
@@ -75,6 +80,11 @@ package actor EventLoop {
     @discardableResult
     package nonisolated func spawn(_ body: @escaping @Sendable (isolated EventLoop) async -> Void) -> Task<Void, Never> {
         Task(executorPreference: taskExecutor) { await body(self) }
+    }
+
+    /// Makes something that lives on this loop, for others to reach it there.
+    package func bound<Value>(_ make: @Sendable (Loop) throws -> Value) throws -> LoopBound<Value> {
+        LoopBound(try make(inside), on: inside)
     }
 
     // MARK: Asynchronous forms, for control code

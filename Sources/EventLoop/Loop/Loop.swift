@@ -43,13 +43,15 @@ package final class Loop {
         self.queue = queue
         self.logger = logger
         unsafe uv = queue.uv
-        unsafe receiveBuffer = .allocate(capacity: Self.receiveBufferBytes)
-        unsafe receiveBuffer.initialize(repeating: 0)
+        // Zeroed by the kernel: what no read has filled takes no memory.
+        guard let memory = unsafe calloc(Self.receiveBufferBytes, 1) else { preconditionFailure("no memory for a loop") }
+        unsafe receiveBuffer = UnsafeMutableBufferPointer(
+            start: memory.bindMemory(to: UInt8.self, capacity: Self.receiveBufferBytes), count: Self.receiveBufferBytes)
         unsafe turnHandle = .allocate(capacity: 1)
     }
 
     deinit {
-        unsafe receiveBuffer.deallocate()
+        unsafe free(receiveBuffer.baseAddress)
         unsafe turnHandle.deallocate()
     }
 

@@ -36,3 +36,12 @@ package final class LoopBound<Value>: @unchecked Sendable {
         box.value = value
     }
 }
+
+/// A reference that does not keep its object, for those who may know it longer than it lives.
+package struct Weak<Object: AnyObject> {
+    package private(set) weak var object: Object?
+
+    package init(_ object: Object) {
+        self.object = object
+    }
+}

@@ -9,10 +9,14 @@ package final class TCPListener {
     private let acceptor: Acceptor
 
     /// - Parameter accept: is given each connection, paused; set a handler and resume it.
-    package init(address: SocketAddress, on loop: Loop, accept: @escaping (TCPStream) -> Void) throws(TeleportError) {
-        let socket = try Acceptor.listen(on: address)
-        self.address = .of(socket.raw, .local) ?? address
-        acceptor = try Acceptor(socket, on: loop) { descriptor in
+    package convenience init(address: SocketAddress, on loop: Loop, accept: @escaping (TCPStream) -> Void) throws(TeleportError) {
+        try self.init(ListeningSockets(on: address), on: loop, accept: accept)
+    }
+
+    /// Takes one of the sockets of an address that several loops listen on.
+    package init(_ sockets: ListeningSockets, on loop: Loop, accept: @escaping (TCPStream) -> Void) throws(TeleportError) {
+        address = sockets.address
+        acceptor = try Acceptor(sockets.take(), on: loop) { descriptor in
             if let stream = try? TCPStream(descriptor: descriptor.release(), on: loop) { accept(stream) }
         }
     }
@@ -73,7 +77,9 @@ final class Acceptor {
         watcher?.close()
     }
 
-    static func listen(on address: SocketAddress) throws(TeleportError) -> FileDescriptor {
+    /// - Parameter shared: whether to listen beside sockets that allow it; otherwise an address that anybody listens on is an error, so that
+    ///   two processes never each get some of the connections.
+    static func listen(on address: SocketAddress, shared: Bool = false) throws(TeleportError) -> FileDescriptor {
         let family: CInt =
             switch address {
             case .ip(.v4, _): AF_INET
@@ -84,8 +90,8 @@ final class Acceptor {
         guard raw >= 0 else { throw UVError.errno("listening on \(address)") }
         let socket = FileDescriptor(raw)
         var one: CInt = 1
-        // Without SO_REUSEPORT: two processes on one port would each get some of the connections, and nobody would be told.
         if family != AF_UNIX { unsafe setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<CInt>.size)) }
+        if shared { ListeningSockets.allowSharing(raw) }
         unsafe try address.withSystemAddress { pointer, length throws(TeleportError) in
             guard unsafe bind(raw, pointer, length) == 0 else { throw UVError.errno("listening on \(address)") }
         }
