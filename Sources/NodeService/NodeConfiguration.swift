@@ -1,7 +1,6 @@
 package import Base
 package import ClusterModel
 package import SSHEngine
-package import SSHNet
 
 /// What a node is and how it serves.
 package struct NodeConfiguration: Sendable {
@@ -15,8 +14,6 @@ package struct NodeConfiguration: Sendable {
     package var webProxyAddress: String?
     /// Keys and certificates that prove this host, best first.
     package var hostKeys: [HostKey]
-    /// How many connections it has at a time.
-    package var limits: ListenerLimits
     /// From a connection to its login.
     package var authenticationDeadline: Duration
     /// The program whose `main` calls ``SessionChild/runIfAsked()`` first.
@@ -24,7 +21,7 @@ package struct NodeConfiguration: Sendable {
 
     package init(
         uuid: String, hostname: String, cluster: String, labels: Labels, address: SocketAddress, webProxyAddress: String? = nil,
-        hostKeys: [HostKey], limits: ListenerLimits = ListenerLimits(),
+        hostKeys: [HostKey],
         authenticationDeadline: Duration = EngineLimits().authenticationTimeMax, sessionChildExecutable: String
     ) {
         self.uuid = uuid
@@ -34,7 +31,6 @@ package struct NodeConfiguration: Sendable {
         self.address = address
         self.webProxyAddress = webProxyAddress
         self.hostKeys = hostKeys
-        self.limits = limits
         self.authenticationDeadline = authenticationDeadline
         self.sessionChildExecutable = sessionChildExecutable
     }

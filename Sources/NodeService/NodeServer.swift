@@ -3,12 +3,12 @@ package import ClusterModel
 package import EventLoop
 package import Logging
 internal import SSHEngine
-internal import SSHNet
+package import SSHNet
 internal import SSHWire
 
 /// The SSH server of one machine: users of the cluster get sessions as the machine's own accounts.
 ///
-/// It lives on one loop; a process that uses several cores makes one for each, all on the same address.
+/// It lives on one loop; a process makes one for each of its loops, all on the same address.
 package final class NodeServer {
     let logger: Logger
     let counters: Counters
@@ -20,7 +20,6 @@ package final class NodeServer {
     private var access: NodeAccess? { snapshot.map { NodeAccess(snapshot: $0, labels: configuration.labels) } }
     private var listener: SSHListener?
     private var connections: [ObjectIdentifier: NodeConnection] = [:]
-    private var whenIdle: (() -> Void)?
 
     package init(
         configuration: NodeConfiguration, snapshot: ClusterSnapshot?, randomness: any Randomness, counters: Counters, logger: Logger,
@@ -36,15 +35,10 @@ package final class NodeServer {
 
     // MARK: Life
 
-    package func start() throws(TeleportError) {
-        let listener = try SSHListener(
-            address: configuration.address, limits: configuration.limits, on: loop,
-            configuration: { [unowned self] in connectionConfiguration },
+    package func start(_ shared: SharedListener) throws(TeleportError) {
+        listener = try SSHListener(
+            shared, on: loop, configuration: { [unowned self] in connectionConfiguration },
             makeHandler: { [unowned self] peer in accepted(from: peer) })
-        self.listener = listener
-        let account = UserAccounts.effectiveIdentifier
-        logger.info("node listens", metadata: ["address": "\(listener.address)"])
-        if account != 0 { logger.notice("not started as root: serving this user only", metadata: ["uid": "\(account)"]) }
     }
 
     private var connectionConfiguration: ConnectionConfiguration {
@@ -56,27 +50,19 @@ package final class NodeServer {
     private func accepted(from peer: SocketAddress) -> NodeConnection {
         let connection = NodeConnection(server: self, peer: peer)
         connections[ObjectIdentifier(connection)] = connection
-        counters.set("node_connections", Int64(connections.count))
+        counters.add("node_connections")
         return connection
     }
 
-    /// Where it listens, with the port that the system chose where none was given.
-    package var address: SocketAddress? { listener?.address }
-
-    package var connectionCount: Int { connections.count }
-
-    /// Takes no more connections, and says when the last one has ended.
-    package func drain(_ whenIdle: @escaping () -> Void) {
+    /// The connections that are there go on.
+    package func stopAccepting() {
         listener?.close()
         listener = nil
-        self.whenIdle = whenIdle
-        sayIfIdle()
     }
 
     /// Ends every connection.
     package func stop() {
-        listener?.close()
-        listener = nil
+        stopAccepting()
         for connection in connections.values { connection.connection?.disconnect(.byApplication, "this node is going down") }
     }
 
@@ -112,13 +98,6 @@ package final class NodeServer {
 
     func ended(_ connection: NodeConnection) {
         connections.removeValue(forKey: ObjectIdentifier(connection))
-        counters.set("node_connections", Int64(connections.count))
-        sayIfIdle()
-    }
-
-    private func sayIfIdle() {
-        guard connections.isEmpty, let whenIdle else { return }
-        self.whenIdle = nil
-        whenIdle()
+        counters.add("node_connections", -1)
     }
 }

@@ -37,6 +37,16 @@ package final class ChannelPipe {
         return pipe
     }
 
+    /// - Parameter second: connected to its other end in this callback.
+    @discardableResult
+    package static func join(
+        _ first: SSHChannel, _ second: CrossLoopEnd, early: [UInt8] = [], closed: @escaping () -> Void = {}
+    ) -> ChannelPipe {
+        let pipe = ChannelPipe(ChannelEnd(first), second, closed)
+        pipe.begin(early)
+        return pipe
+    }
+
     /// Accepts a channel that the peer opens, as the first side of a pipe.
     ///
     /// - Parameter greeting: what had come from `second` before.
@@ -49,6 +59,10 @@ package final class ChannelPipe {
     }
 
     package static func accept(_ request: ChannelOpenRequest, _ second: SSHChannel, closed: @escaping () -> Void = {}) {
+        join(request.accept(handler: NotYetJoined()), second, closed: closed)
+    }
+
+    package static func accept(_ request: ChannelOpenRequest, _ second: CrossLoopEnd, closed: @escaping () -> Void = {}) {
         join(request.accept(handler: NotYetJoined()), second, closed: closed)
     }
 
@@ -72,24 +86,24 @@ package final class ChannelPipe {
         second.close()
     }
 
-    fileprivate func received(_ bytes: Span<UInt8>, from end: any PipeEnd, extended type: UInt32?) {
+    func received(_ bytes: Span<UInt8>, from end: any PipeEnd, extended type: UInt32?) {
         if end === first { bytesFromFirst += UInt64(bytes.count) } else { bytesFromSecond += UInt64(bytes.count) }
         let other = other(end)
         other.write(bytes, extended: type)
         end.took(bytes.count, hasRoom: other.isWritable)
     }
 
-    fileprivate func ended(_ end: any PipeEnd) {
+    func ended(_ end: any PipeEnd) {
         let other = other(end)
         other.finish()
         if other.hasEnded { close() }
     }
 
-    fileprivate func writable(_ end: any PipeEnd) {
+    func writable(_ end: any PipeEnd) {
         other(end).goOn()
     }
 
-    fileprivate func closed(_ end: any PipeEnd) {
+    func closed(_ end: any PipeEnd) {
         openEnds -= 1
         // What the other side was still to be told goes out before its end.
         let other = other(end)
@@ -112,7 +126,7 @@ private final class NotYetJoined: ChannelHandler {
 }
 
 /// One side of a pipe.
-private protocol PipeEnd: AnyObject {
+protocol PipeEnd: AnyObject {
     var pipe: ChannelPipe? { get set }
     var isWritable: Bool { get }
     /// Whether this side has sent its end of file.

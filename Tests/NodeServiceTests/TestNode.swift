@@ -77,7 +77,7 @@ final class TestNode: Sendable {
         let configuration = NodeConfiguration(
             uuid: "9f7c0a52-6f2b-4f3e-9d0a-000000000002", hostname: Self.hostname, cluster: Self.cluster, labels: labels,
             address: .ip(.loopback4, port: 0), hostKeys: [HostKey(key: hostKey, certificate: certificate)],
-            limits: limits, authenticationDeadline: authenticationDeadline,
+            authenticationDeadline: authenticationDeadline,
             sessionChildExecutable: "/\(executable)/SessionChildProgram")
         let snapshot = Self.snapshot(userAuthority, roles: roles)
         let logger = Logger(label: "node") { label in
@@ -93,8 +93,9 @@ final class TestNode: Sendable {
                 let box = ServerBox(server)
                 continuation.resume(
                     with: Result {
-                        try box.server.start()
-                        return (box, box.server.address?.port ?? 0)
+                        let listening = try SharedListener(address: configuration.address, limits: limits)
+                        try box.server.start(listening)
+                        return (box, listening.address.port ?? 0)
                     })
             }
         }

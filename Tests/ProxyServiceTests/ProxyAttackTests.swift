@@ -226,13 +226,15 @@ struct ProxyAttackTests {
         }
     }
 
-    @Test func `a user whose authority is replaced is cut off at once`() async throws {
-        try await inWorld { _, world in
-            let user = try await world.user()
+    @Test(arguments: [1, 2])
+    func `a user whose authority is replaced is cut off at once`(loops: Int) async throws {
+        try await inWorld(loops: loops) { _, world in
+            var users: [Client] = []
+            for _ in 0..<4 * loops { users.append(try await world.user()) }
             var state = World.hub(node: world.hubNode.address)
             state.authorities[0].publicKeys = [Authorities.shared.stranger.publicKey.text()]
-            world.proxy.update(ClusterSnapshot(state))
-            await user.wait { user.isClosed }
+            world.update(state)
+            for user in users { await user.wait { user.isClosed } }
             #expect(!(try await world.user()).isReady)
         }
     }

@@ -132,8 +132,9 @@ struct TunnelAttackTests {
         }
     }
 
-    @Test func `an agent comes twice, and the newest wins`() async throws {
-        try await inWorld { _, world in
+    @Test(arguments: [1, 2])
+    func `an agent comes twice, and the newest wins`(loops: Int) async throws {
+        try await inWorld(loops: loops) { _, world in
             let first = try await world.agent { $0.refuse(.connectFailed, "the old one") }
             let second = try await world.agent { $0.refuse(.connectFailed, "the new one") }
             await first.wait { first.isClosed }
@@ -144,10 +145,11 @@ struct TunnelAttackTests {
         }
     }
 
-    @Test func `a leaf floods the proxy with agents`() async throws {
-        try await inWorld { _, world in
+    @Test(arguments: [1, 2])
+    func `a leaf floods the proxy with agents`(loops: Int) async throws {
+        try await inWorld(loops: loops) { _, world in
             var agents: [Client] = []
-            for number in 0...SiteRegistry.tunnelsPerSiteMax where agents.count < World.limits.perAddress - 1 {
+            for number in 0...SiteDirectory.tunnelsPerSiteMax where agents.count < World.limits.perAddress - 1 {
                 agents.append(try await world.agent(.agent(uuid: "9f7c0a52-6f2b-4f3e-9d0a-\(String(100_000_000_000 + number))")))
             }
             #expect(world.tunnels.registry.tunnelCount == agents.count)
@@ -158,17 +160,16 @@ struct TunnelAttackTests {
         }
     }
 
-    @Test func `trust is removed, and the tunnel and what runs in it ends at once`() async throws {
-        try await inWorld { _, world in
+    @Test(arguments: [1, 2])
+    func `trust is removed, and the tunnel and what runs in it ends at once`(loops: Int) async throws {
+        try await inWorld(loops: loops) { _, world in
             let accepted = Collector()
             let agent = try await world.agent { $0.accept(handler: accepted) }
             let other = try await world.agent(.agent(of: "west", by: Authorities.shared.westHost))
             let user = try await world.user()
             let direct = await user.direct("db1.east", 22)
             #expect(direct.isOpen)
-            let state = World.hub(node: world.hubNode.address, leaves: ["west"])
-            world.tunnels.update(ClusterSnapshot(state))
-            world.proxy.update(ClusterSnapshot(state))
+            world.update(World.hub(node: world.hubNode.address, leaves: ["west"]))
             await agent.wait { agent.isClosed }
             await direct.wait { direct.isClosed }
             #expect(!other.isClosed && !user.isClosed)
@@ -178,21 +179,23 @@ struct TunnelAttackTests {
         }
     }
 
-    @Test func `a leaf whose authority was replaced loses the tunnel of the old one`() async throws {
-        try await inWorld { _, world in
+    @Test(arguments: [1, 2])
+    func `a leaf whose authority was replaced loses the tunnel of the old one`(loops: Int) async throws {
+        try await inWorld(loops: loops) { _, world in
             let agent = try await world.agent()
             var state = World.hub(node: world.hubNode.address)
             for index in state.authorities.indices where state.authorities[index].name == "host/east" {
                 state.authorities[index].publicKeys = [Authorities.shared.stranger.publicKey.text()]
             }
-            world.tunnels.update(ClusterSnapshot(state))
+            world.update(state)
             await agent.wait { agent.isClosed }
             #expect(world.tunnels.registry.connected.isEmpty)
         }
     }
 
-    @Test func `an agent that never answers keeps nobody but the one who asks`() async throws {
-        try await inWorld { _, world in
+    @Test(arguments: [1, 2])
+    func `an agent that never answers keeps nobody but the one who asks`(loops: Int) async throws {
+        try await inWorld(loops: loops) { _, world in
             let agent = try await world.agent { _ in }
             #expect(agent.isReady)
             let greedy = try await world.user()

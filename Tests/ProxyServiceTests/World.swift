@@ -11,14 +11,17 @@ import SSHWire
 import Testing
 
 /// Runs `body` in a fresh world on a loop of its own thread, and stops the loop afterwards.
-func inWorld(_ body: @escaping @Sendable (isolated EventLoop, World) async throws -> Void) async throws {
-    let eventLoop = EventLoop(name: "test")
-    eventLoop.start()
-    defer { eventLoop.stop() }
+///
+/// - Parameter loops: on how many the proxy serves.
+func inWorld(loops: Int = 1, _ body: @escaping @Sendable (isolated EventLoop, World) async throws -> Void) async throws {
+    let all = (0..<loops).map { EventLoop(name: "test-\($0)") }
+    for eventLoop in all { eventLoop.start() }
+    defer { for eventLoop in all { eventLoop.stop() } }
     try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-        eventLoop.spawn { eventLoop in
+        all[0].spawn { eventLoop in
             do {
-                let world = try World(on: eventLoop.inside)
+                let world = try World(on: eventLoop.inside, loops: loops)
+                for other in all.dropFirst() { try await world.serve(on: other) }
                 try await body(eventLoop, world)
                 world.close()
                 continuation.resume()
@@ -26,6 +29,35 @@ func inWorld(_ body: @escaping @Sendable (isolated EventLoop, World) async throw
                 continuation.resume(throwing: error)
             }
         }
+    }
+}
+
+/// The proxy on one loop.
+struct Servers {
+    let proxy: ProxyServer
+    let tunnels: TunnelServer
+
+    /// What the servers of all loops are made of.
+    struct Parts: Sendable {
+        let snapshot: ClusterSnapshot
+        let configuration: ConnectionConfiguration
+        let directory = SiteDirectory()
+        let authServer: String
+        let users: SharedListener
+        let agents: SharedListener
+        let logger: Logger
+    }
+}
+
+extension Servers {
+    init(_ parts: Parts, on loop: Loop) throws {
+        tunnels = TunnelServer(
+            snapshot: parts.snapshot, directory: parts.directory, configuration: { parts.configuration }, on: loop, logger: parts.logger)
+        proxy = ProxyServer(
+            snapshot: parts.snapshot, registry: tunnels.registry, authServer: parts.authServer, configuration: { parts.configuration },
+            on: loop, logger: parts.logger)
+        try tunnels.listen(parts.agents)
+        try proxy.listen(parts.users)
     }
 }
 
@@ -114,10 +146,13 @@ final class World {
     let log = Lock<[String]>([])
     private(set) var agents: AgentPool?
     private let logger: Logger
+    private let parts: Servers.Parts
+    /// The proxy's other loops.
+    private(set) var others: [LoopBound<Servers>] = []
 
     static let limits = ListenerLimits(total: 100, perAddress: 50, unauthenticated: 20)
 
-    init(on loop: Loop) throws {
+    init(on loop: Loop, loops: Int) throws {
         self.loop = loop
         hubNode = try Listener(on: loop)
         eastNode = try Listener(on: loop)
@@ -130,18 +165,46 @@ final class World {
         }
         let snapshot = ClusterSnapshot(Self.hub(node: hubNode.address))
         let configuration = try Self.server(.agent(uuid: "9f7c0a52-6f2b-4f3e-9d0a-0000000000a1", of: "hub", by: Authorities.shared.hubHost))
-        tunnels = TunnelServer(snapshot: snapshot, configuration: { configuration }, on: loop, logger: logger)
-        proxy = ProxyServer(
-            snapshot: snapshot, registry: tunnels.registry, authServer: "\(trap.address)", configuration: { configuration }, on: loop,
-            logger: logger)
-        tunnelAddress = try tunnels.listen(on: SocketAddress(.loopback4, port: 0), limits: Self.limits)
-        proxyAddress = try proxy.listen(on: SocketAddress(.loopback4, port: 0), limits: Self.limits)
+        parts = Servers.Parts(
+            snapshot: snapshot, configuration: configuration, authServer: "\(trap.address)",
+            users: try SharedListener(address: SocketAddress(.loopback4, port: 0), limits: Self.limits, listeners: loops),
+            agents: try SharedListener(address: SocketAddress(.loopback4, port: 0), limits: Self.limits, listeners: loops), logger: logger)
+        let servers = try Servers(parts, on: loop)
+        proxy = servers.proxy
+        tunnels = servers.tunnels
+        tunnelAddress = parts.agents.address
+        proxyAddress = parts.users.address
+    }
+
+    func serve(on other: EventLoop, isolation: isolated (any Actor)? = #isolation) async throws {
+        let parts = parts
+        others.append(try await other.bound { try Servers(parts, on: $0) })
+    }
+
+    /// A new state of the cluster, for the proxy on every loop.
+    func update(_ state: ClusterState) {
+        let snapshot = ClusterSnapshot(state)
+        everywhere { servers in
+            servers.tunnels.update(snapshot)
+            servers.proxy.update(snapshot)
+        }
+    }
+
+    func everywhere(_ body: @escaping @Sendable (Servers) -> Void) {
+        body(Servers(proxy: proxy, tunnels: tunnels))
+        for other in others {
+            other.eventLoop.post { loop in
+                if let servers = other.value(on: loop) { body(servers) }
+            }
+        }
     }
 
     func close() {
         agents?.stop()
-        proxy.close()
-        tunnels.close()
+        everywhere { servers in
+            servers.proxy.close()
+            servers.tunnels.close()
+        }
         for listener in [hubNode, eastNode, trap] { listener.close() }
     }
 

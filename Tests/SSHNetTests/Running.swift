@@ -22,11 +22,33 @@ func onLoop<T: Sendable>(_ body: @escaping @Sendable (isolated EventLoop) async 
     }
 }
 
+/// Runs `body` on the first of so many loops, and returns when all have ended.
+func onLoops<T: Sendable>(
+    _ count: Int, _ body: @escaping @Sendable (LoopGroup, isolated EventLoop) async throws -> T
+) async throws -> T {
+    let group = LoopGroup(count: count)
+    let result = Lock<Result<T, any Error>>(.failure(CancellationError()))
+    group.main.spawn { eventLoop in
+        do {
+            let value = try await body(group, eventLoop)
+            result.withLock { $0 = .success(value) }
+        } catch {
+            result.withLock { $0 = .failure(error) }
+        }
+        eventLoop.stop()
+    }
+    try await onLoop { eventLoop in try await eventLoop.work { group.run() } }
+    return try result.withLock { $0 }.get()
+}
+
 /// Something that tests wait for changes of.
 class Observed {
     private var waiting: [(condition: () -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
+    /// Is told of each change.
+    var changes: (() -> Void)?
 
     func changed() {
+        changes?()
         let ready = waiting.filter { $0.condition() }
         waiting.removeAll { waiter in waiter.condition() }
         for waiter in ready { waiter.continuation.resume() }
@@ -235,6 +257,11 @@ func expectSame(_ bytes: [UInt8], _ expected: [UInt8], sourceLocation: SourceLoc
     let isSame = bytes == expected
     #expect(bytes.count == expected.count, sourceLocation: sourceLocation)
     #expect(isSame, sourceLocation: sourceLocation)
+}
+
+extension SocketAddress {
+    /// A port of the kernel's choice, at a loopback address of the caller's own: once given back, it is not the next test's.
+    static var anyPort: SocketAddress { SocketAddress(.v4(.random(in: 0x7f01_0000...0x7ffe_ffff)), port: 0) }
 }
 
 /// Bytes without a period below a megabyte, made quickly also in a debug build.

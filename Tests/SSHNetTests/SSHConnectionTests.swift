@@ -332,6 +332,102 @@ struct SSHListenerTests {
     }
 }
 
+@Suite("SharedListener", .timeLimit(.minutes(1)))
+struct SharedListenerTests {
+    /// A connection served, as the test hears of it.
+    private struct Served: Sendable {
+        let loop: String
+        /// How many there were with it.
+        let count: Int
+    }
+
+    @Test func `loops keep the limits of their address together, and whoever is above them waits for a place`() async throws {
+        let total = 3
+        let clients = 32
+        let served = Lock<[Served]>([])
+        try await onLoops(2) { group, eventLoop in
+            let keys = TestKeys()
+            let shared = try SharedListener(
+                address: .anyPort, limits: ListenerLimits(total: total), listeners: group.loops.count)
+            let listeners = try await group.each { loop in
+                let name = loop.eventLoop.name
+                return try SSHListener(
+                    shared, on: loop, configuration: { keys.server },
+                    makeHandler: { _ in
+                        served.withLock { $0.append(Served(loop: name, count: shared.connectionCount)) }
+                        return Side(keys)
+                    })
+            }
+            var sides: [Side] = []
+            var connections: [SSHConnection] = []
+            let ready = Observed()
+            for _ in 0..<clients {
+                let side = Side(keys)
+                side.changes = { ready.changed() }
+                connections.append(try await dial(shared.address, keys.client, side, on: eventLoop.inside))
+                sides.append(side)
+            }
+            let all = sides
+            for left in (1...clients).reversed() {
+                // The place of the one that leaves goes to one that waits.
+                await ready.wait { all.count { $0.isReady && !$0.isClosed } == min(left, total) }
+                let index = try #require(all.firstIndex { $0.isReady && !$0.isClosed })
+                connections[index].disconnect(.byApplication, "done")
+                await ready.wait { all[index].isClosed }
+            }
+            #expect(all.allSatisfy { $0.isReady })
+            listeners.forEach { $0.close() }
+        }
+        let all = served.withLock { $0 }
+        #expect(all.count == clients)
+        #expect(all.allSatisfy { (1...total).contains($0.count) })
+        // That all of so many land on one loop does not happen.
+        #expect(Set(all.map(\.loop)) == ["main", "loop-1"])
+    }
+
+    @Test func `an address counts for all loops together`() async throws {
+        let refused = try await onLoops(2) { group, eventLoop in
+            let keys = TestKeys()
+            let shared = try SharedListener(address: .anyPort, limits: ListenerLimits(perAddress: 5), listeners: group.loops.count)
+            let listeners = try await group.each { loop in
+                try SSHListener(shared, on: loop, configuration: { keys.server }, makeHandler: { _ in Side(keys) })
+            }
+            let changes = Observed()
+            var sides: [Side] = []
+            for _ in 0..<16 {
+                let side = Side(keys)
+                side.changes = { changes.changed() }
+                _ = try await dial(shared.address, keys.client, side, on: eventLoop.inside)
+                sides.append(side)
+            }
+            let all = sides
+            await changes.wait { all.allSatisfy { $0.isReady || $0.isClosed } }
+            listeners.forEach { $0.close() }
+            return all.count { $0.isClosed }
+        }
+        #expect(refused == 11)
+    }
+
+    @Test func `the end of the last connection is told, whatever loop it was on`() async throws {
+        try await onLoops(2) { group, eventLoop in
+            let keys = TestKeys()
+            let loop = eventLoop.inside
+            let shared = try SharedListener(address: .anyPort, listeners: group.loops.count)
+            let listeners = try await group.each { loop in
+                try SSHListener(shared, on: loop, configuration: { keys.server }, makeHandler: { _ in Side(keys) })
+            }
+            for _ in 0..<8 {
+                let side = Side(keys)
+                _ = try await dial(shared.address, keys.client, side, on: loop)
+                await side.wait { side.isReady }
+            }
+            listeners.forEach { $0.disconnectAll("the end") }
+            await withCheckedContinuation { continuation in shared.whenIdle(on: loop) { continuation.resume() } }
+            #expect(shared.connectionCount == 0)
+        }
+    }
+}
+
 @Suite("KeepAlive")
 struct KeepAliveTests {
     @Test func `a probe follows silence and the end follows unanswered probes`() {

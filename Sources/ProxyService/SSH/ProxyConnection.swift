@@ -82,6 +82,7 @@ final class ProxyConnection: ConnectionHandler {
                     switch result {
                     case .success(.stream(let stream, let greeting)): ChannelPipe.accept(request, stream, greeting: greeting)
                     case .success(.channel(let channel)): ChannelPipe.accept(request, channel)
+                    case .success(.elsewhere(let end)): ChannelPipe.accept(request, end)
                     case .failure(let error): request.refuse(error.openFailureReason, error.message)
                     }
                 }

@@ -6,10 +6,11 @@ internal import ReverseTunnel
 internal import SSHNet
 internal import SSHWire
 
-/// The far end of a route: a node of this cluster, or a channel of a tunnel.
+/// The far end of a route: a node of this cluster, or a channel of a tunnel, on this loop or on another.
 enum RouteEnd {
     case stream(Stream, greeting: [UInt8])
     case channel(SSHChannel)
+    case elsewhere(CrossLoopEnd)
 }
 
 /// The making of one route: from what a user asks to a connection that leads there. What goes wrong is this user's alone.
@@ -59,7 +60,13 @@ final class ProxyRoute: ChannelHandler {
         self.site = site
         let destination = TransportDestination(
             host: host, port: port, user: user.identity?.name ?? "", roles: user.identity?.roles ?? [], client: user.peer.description)
-        try server.registry.tunnel(to: site).transport(to: destination, timeout: ProxyServer.routeTimeout, handler: self)
+        switch try server.registry.tunnel(to: site) {
+        case .here(let tunnel): try tunnel.transport(to: destination, timeout: ProxyServer.routeTimeout, handler: self)
+        case .elsewhere(let place):
+            place.transport(to: destination, timeout: ProxyServer.routeTimeout, on: server.loop) { [self] result in
+                finish(result.map { .elsewhere($0) })
+            }
+        }
     }
 
     private func finish(_ result: Result<RouteEnd, TeleportError>) {
@@ -83,8 +90,7 @@ final class ProxyRoute: ChannelHandler {
     }
 
     func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
-        let text = message.isEmpty ? "site \(site) refused the connection" : message
-        finish(.failure(TeleportError(reason == .connectFailed ? .connectionProblem : .accessDenied, text)))
+        finish(.failure(.refusedBySite(site, reason, message)))
     }
 
     func channel(_ channel: SSHChannel, received data: Span<UInt8>) {

@@ -9,7 +9,8 @@ internal import SSHWire
 
 /// The users' way in (3023): authenticates user certificates of this cluster and opens routes to registered nodes.
 ///
-/// It runs nothing and stores nothing: the session to the node is end to end, what passes here is ciphertext.
+/// It runs nothing and stores nothing: the session to the node is end to end, what passes here is ciphertext. It lives on one loop; a process makes one
+/// for each of its loops, all on the same address.
 package final class ProxyServer {
     let loop: Loop
     let registry: SiteRegistry
@@ -20,12 +21,11 @@ package final class ProxyServer {
     private let configuration: () -> ConnectionConfiguration
     private var listener: SSHListener?
     private var connections: [ObjectIdentifier: ProxyConnection] = [:]
-    private var whenIdle: (() -> Void)?
 
     /// A node, or a site's agent and its node, that has not answered by then is not reachable.
     static let routeTimeout: Duration = .seconds(15)
 
-    /// - Parameter registry: the sites whose agents are connected to this proxy.
+    /// - Parameter registry: of the same loop.
     /// - Parameter configuration: asked for every connection, so that a renewed host certificate is used at once.
     package init(
         snapshot: ClusterSnapshot, registry: SiteRegistry, authServer: String, configuration: @escaping () -> ConnectionConfiguration,
@@ -39,13 +39,9 @@ package final class ProxyServer {
         self.logger = logger
     }
 
-    /// - Returns: where it listens.
-    package func listen(on address: SocketAddress, limits: ListenerLimits) throws(TeleportError) -> SocketAddress {
-        let listener = try SSHListener(
-            address: address, limits: limits, on: loop, configuration: configuration,
-            makeHandler: { [unowned self] peer in ProxyConnection(self, peer: peer) })
-        self.listener = listener
-        return listener.address
+    package func listen(_ shared: SharedListener) throws(TeleportError) {
+        listener = try SSHListener(
+            shared, on: loop, configuration: configuration, makeHandler: { [unowned self] peer in ProxyConnection(self, peer: peer) })
     }
 
     /// A new state of the cluster. Users whose authority is gone are cut off.
@@ -55,17 +51,9 @@ package final class ProxyServer {
         for connection in connections.values { connection.end(unlessSignedBy: keys) }
     }
 
-    /// Takes no more users, and says when the last one has gone.
-    package func drain(_ whenIdle: @escaping () -> Void) {
+    /// The users that are there go on.
+    package func stopAccepting() {
         listener?.close()
-        self.whenIdle = whenIdle
-        sayIfIdle()
-    }
-
-    private func sayIfIdle() {
-        guard connections.isEmpty, let whenIdle else { return }
-        self.whenIdle = nil
-        whenIdle()
     }
 
     package var connectionCount: Int { listener?.connectionCount ?? 0 }
@@ -81,6 +69,5 @@ package final class ProxyServer {
 
     func forget(_ connection: ProxyConnection) {
         connections[ObjectIdentifier(connection)] = nil
-        sayIfIdle()
     }
 }

@@ -65,6 +65,8 @@ final class ProxySession: ChannelHandler {
             ChannelPipe.join(channel, stream, early: early)
         case .success(.channel(let other)):
             ChannelPipe.join(channel, other, early: early)
+        case .success(.elsewhere(let end)):
+            ChannelPipe.join(channel, end, early: early)
         case .failure(let error):
             fail(channel, error)
         }

@@ -1,62 +1,82 @@
 package import Base
+package import EventLoop
 
-/// The sites whose agents are connected to this proxy, by cluster name.
+/// The tunnels of one loop, and the way to those of the others.
 ///
-/// Bound to its loop. A site may hold several tunnels, one for each of its agents; the newest carries new channels.
+/// Bound to its loop. A site may hold several tunnels, one for each of its agents; the newest carries new channels, whatever loop it is on.
 package final class SiteRegistry {
-    /// A site runs a handful of agents; more are a fault or an attack.
-    package static let tunnelsPerSiteMax = 64
-
-    private var sites: [String: [TunnelConnection]] = [:]
-    /// Told whenever the set of connected sites changes.
-    package var onChange: (() -> Void)?
-
-    package init() {}
-
-    /// Names of the sites that can be reached, in order.
-    package var connected: [String] { sites.keys.sorted() }
-
-    package func isConnected(_ cluster: String) -> Bool { sites[cluster] != nil }
-
-    package var tunnelCount: Int { sites.values.reduce(0) { $0 + $1.count } }
+    private let directory: SiteDirectory
+    private let loop: Loop
+    /// What the directory said last.
+    private var map = SiteMap()
+    private var tunnels: [UInt64: TunnelConnection] = [:]
+    /// This registry, as the others know it.
+    private lazy var home = LoopBound(Weak(self), on: loop)
 
     /// The tunnel for a new channel.
-    package func tunnel(to cluster: String) throws(TeleportError) -> TunnelConnection {
-        guard let tunnel = sites[cluster]?.last else {
+    package enum Tunnel {
+        case here(TunnelConnection)
+        case elsewhere(TunnelPlace)
+    }
+
+    package init(_ directory: SiteDirectory, on loop: Loop) {
+        self.directory = directory
+        self.loop = loop
+        take(directory.join(home))
+    }
+
+    /// Names of the sites that can be reached, in order.
+    package var connected: [String] { map.sites.keys.sorted() }
+
+    package func isConnected(_ cluster: String) -> Bool { map.sites[cluster] != nil }
+
+    package var tunnelCount: Int { map.sites.values.reduce(0) { $0 + $1.count } }
+
+    package func tunnel(to cluster: String) throws(TeleportError) -> Tunnel {
+        guard let place = map.sites[cluster]?.last else {
             throw .connectionProblem("site \(cluster) is not connected: none of its agents holds a tunnel to this proxy")
         }
+        guard place.registry === home else { return .elsewhere(place) }
+        return .here(try tunnel(at: place))
+    }
+
+    /// - Parameter place: of this loop.
+    func tunnel(at place: TunnelPlace) throws(TeleportError) -> TunnelConnection {
+        guard let tunnel = tunnels[place.number] else { throw .connectionProblem("the tunnel to the site has just ended") }
         return tunnel
     }
 
     /// Takes in an agent that has proven who it is. An older connection of the same agent ends: it is what the agent left behind.
     func add(_ tunnel: TunnelConnection) throws(TeleportError) {
-        let cluster = tunnel.cluster
-        var tunnels = sites[cluster] ?? []
-        let replaced = tunnels.filter { $0.agent == tunnel.agent }
-        tunnels.removeAll { $0.agent == tunnel.agent }
-        guard tunnels.count < Self.tunnelsPerSiteMax else {
-            throw .limitExceeded("site \(cluster) has \(tunnels.count) tunnels already")
+        let (place, replaced, map) = try directory.add(tunnel.cluster, agent: tunnel.agent, in: home)
+        tunnel.number = place.number
+        tunnels[place.number] = tunnel
+        take(map)
+        for old in replaced {
+            old.registry.eventLoop.post { loop in
+                guard let registry = old.registry.value(on: loop)?.object else { return }
+                registry.tunnels[old.number]?.end("a newer connection of the same agent took its place")
+            }
         }
-        tunnels.append(tunnel)
-        sites[cluster] = tunnels
-        for old in replaced { old.end("a newer connection of the same agent took its place") }
-        onChange?()
     }
 
     func remove(_ tunnel: TunnelConnection) {
-        guard var tunnels = sites[tunnel.cluster], let index = tunnels.firstIndex(where: { $0 === tunnel }) else { return }
-        tunnels.remove(at: index)
-        sites[tunnel.cluster] = tunnels.isEmpty ? nil : tunnels
-        onChange?()
+        guard let number = tunnel.number, tunnels.removeValue(forKey: number) != nil else { return }
+        take(directory.remove(number, of: tunnel.cluster))
     }
 
-    /// Ends every tunnel that `mayStay` does not vouch for: trust was removed, or an authority has changed.
+    /// A change of the directory; changes of several loops may come in another order than they were made.
+    func take(_ map: SiteMap) {
+        if map.version > self.map.version { self.map = map }
+    }
+
+    /// Ends every tunnel of this loop that `mustGo` names: trust was removed, or an authority has changed.
     func end(where mustGo: (TunnelConnection) -> Bool, because reason: String) {
-        for tunnel in sites.values.joined().filter(mustGo) { tunnel.end(reason) }
+        for tunnel in tunnels.values.filter(mustGo) { tunnel.end(reason) }
     }
 
-    /// Every tunnel, for what all agents must be told.
+    /// Every tunnel of this loop, for what all agents must be told.
     func forEach(_ body: (TunnelConnection) -> Void) {
-        for tunnel in sites.values.joined() { body(tunnel) }
+        for tunnel in tunnels.values { body(tunnel) }
     }
 }

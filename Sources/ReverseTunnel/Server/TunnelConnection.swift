@@ -15,6 +15,8 @@ package final class TunnelConnection: ConnectionHandler {
     private var connection: SSHConnection?
     /// The agent as its certificate names it; nil until it is authenticated.
     private var identity: (cluster: String, keyID: String, authority: PublicKey, validBefore: UInt64)?
+    /// In the ``SiteDirectory``, once it is there.
+    var number: UInt64?
     private var isRegistered = false
 
     /// Channels that wait for the agent's answer, by user, so that one that hangs harms its own user alone.

@@ -7,8 +7,10 @@ package import SSHNet
 internal import SSHWire
 
 /// Where agents dial in (3024): authenticates them and keeps their connections in a ``SiteRegistry``.
+///
+/// It lives on one loop; a process makes one for each of its loops, all on the same address and with the same ``SiteDirectory``.
 package final class TunnelServer {
-    package let registry = SiteRegistry()
+    package let registry: SiteRegistry
     private let loop: Loop
     private let configuration: () -> ConnectionConfiguration
     private let logger: Logger
@@ -21,21 +23,22 @@ package final class TunnelServer {
     private static let expiryInterval: Duration = .seconds(30)
 
     /// - Parameter configuration: asked for every connection, so that a renewed host certificate is used at once.
-    package init(snapshot: ClusterSnapshot, configuration: @escaping () -> ConnectionConfiguration, on loop: Loop, logger: Logger) {
+    package init(
+        snapshot: ClusterSnapshot, directory: SiteDirectory, configuration: @escaping () -> ConnectionConfiguration, on loop: Loop,
+        logger: Logger
+    ) {
+        registry = SiteRegistry(directory, on: loop)
         self.snapshot = snapshot
         self.configuration = configuration
         self.loop = loop
         self.logger = logger
     }
 
-    /// - Returns: where it listens.
-    package func listen(on address: SocketAddress, limits: ListenerLimits) throws(TeleportError) -> SocketAddress {
-        let listener = try SSHListener(
-            address: address, limits: limits, on: loop, configuration: configuration,
+    package func listen(_ shared: SharedListener) throws(TeleportError) {
+        listener = try SSHListener(
+            shared, on: loop, configuration: configuration,
             makeHandler: { [unowned self] _ in TunnelConnection(self, logger: logger) })
-        self.listener = listener
         watchExpiry()
-        return listener.address
     }
 
     /// A new state of the cluster: tunnels whose trust is gone end, agents hear of new proxies.

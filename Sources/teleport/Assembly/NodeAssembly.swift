@@ -11,9 +11,11 @@ import Programs
 import SSHEngine
 import SSHNet
 
-/// The node of this process. Bound to its loop.
+/// The node of this process, on each of its loops. Bound to the first.
 final class NodeAssembly {
-    private let server: NodeServer
+    private let servers: PerLoop<NodeServer>
+    private let listening: SharedListener
+    private let loop: Loop
     private let presence: NodePresence
     private let cache: AuthCache
     private let renewing: Task<Void, Never>
@@ -21,18 +23,21 @@ final class NodeAssembly {
     private var record: Node
 
     private init(
-        _ server: NodeServer, _ presence: NodePresence, _ cache: AuthCache, _ renewing: Task<Void, Never>, _ record: Node
+        _ servers: PerLoop<NodeServer>, _ listening: SharedListener, _ presence: NodePresence, _ cache: AuthCache,
+        _ renewing: Task<Void, Never>, _ record: Node, on loop: Loop
     ) {
         self.record = record
-        self.server = server
+        self.servers = servers
+        self.listening = listening
+        self.loop = loop
         self.presence = presence
         self.cache = cache
         self.renewing = renewing
     }
 
     static func start(
-        _ config: Config, _ directory: DataDirectory, _ local: AuthService?, _ randomness: any Randomness, _ loop: isolated EventLoop,
-        _ logger: Logger
+        _ config: Config, _ directory: DataDirectory, _ local: AuthService?, _ randomness: any Randomness, _ loops: LoopGroup,
+        _ loop: isolated EventLoop, _ logger: Logger
     ) async throws -> NodeAssembly {
         guard let node = config.node else { preconditionFailure("no node is configured") }
         let membership = HostMembership(
@@ -49,57 +54,64 @@ final class NodeAssembly {
         cache.start()
         guard let snapshot = await cache.first() else { throw CancellationError() }
 
-        let inside = loop.inside
         let configuration = NodeConfiguration(
             uuid: directory.uuid, hostname: config.nodename, cluster: identity.cluster, labels: node.labels, address: node.listen,
-            webProxyAddress: snapshot.state.proxies.first?.webAddr, hostKeys: [credentials.hostKey], limits: config.limits.listener,
+            webProxyAddress: snapshot.state.proxies.first?.webAddr, hostKeys: [credentials.hostKey],
             authenticationDeadline: config.limits.authenticationDeadline,
             sessionChildExecutable: try FileIO.executablePath())
-        let server = NodeServer(
-            configuration: configuration, snapshot: snapshot, randomness: randomness, counters: Counters(), logger: logger, on: inside)
-        try server.start()
-        let bound = LoopBound(server, on: inside)
-        cache.onChange { snapshot in
-            loop.post { loop in bound.value(on: loop)?.update(snapshot: snapshot) }
+        let counters = Counters()
+        let listening = try SharedListener(address: node.listen, limits: config.limits.listener, listeners: loops.loops.count)
+        let servers = try await loops.each { loop in
+            let server = NodeServer(
+                configuration: configuration, snapshot: snapshot, randomness: randomness, counters: counters, logger: logger, on: loop)
+            try server.start(listening)
+            return server
         }
-        let address = server.address ?? node.listen
+        logger.info("node listens", metadata: ["address": "\(listening.address)"])
+        let account = UserAccounts.effectiveIdentifier
+        if account != 0 { logger.notice("not started as root: serving this user only", metadata: ["uid": "\(account)"]) }
+        cache.onChange { snapshot in servers.forEach { $0.update(snapshot: snapshot) } }
         let record = Node(
             uuid: directory.uuid, hostname: config.nodename,
-            addr: config.announced(address, public: node.publicAddresses)?.description ?? "\(address)", labels: node.labels,
+            addr: config.announced(listening.address, public: node.publicAddresses)?.description ?? "\(listening.address)",
+            labels: node.labels,
             cluster: identity.cluster, version: Version.number)
         let presence = NodePresence(client: client, node: record, randomness: randomness, logger: logger)
         presence.start(on: loop)
         let renewing = loop.spawn { loop in
             await membership.keepRenewed(credentials, transport, loop) { _ in
-                loop.post { loop in
-                    guard let server = bound.value(on: loop) else { return }
+                let hostKey = credentials.hostKey
+                servers.forEach { server in
                     var renewed = server.configuration
-                    renewed.hostKeys = [credentials.hostKey]
+                    renewed.hostKeys = [hostKey]
                     server.update(configuration: renewed)
                 }
             }
         }
-        return NodeAssembly(server, presence, cache, renewing, record)
+        return NodeAssembly(servers, listening, presence, cache, renewing, record, on: loop.inside)
     }
 
     /// Takes on other labels: for logins from now on, and for the next announcement.
     func relabel(_ labels: Labels) {
-        var configuration = server.configuration
-        configuration.labels = labels
-        server.update(configuration: configuration)
+        servers.forEach { server in
+            var configuration = server.configuration
+            configuration.labels = labels
+            server.update(configuration: configuration)
+        }
         record.labels = labels
         presence.update(record)
     }
 
     func drain(_ whenIdle: @escaping () -> Void) {
         presence.stop()
-        server.drain(whenIdle)
+        servers.forEach { $0.stopAccepting() }
+        listening.whenIdle(on: loop, whenIdle)
     }
 
     func close() {
         renewing.cancel()
         cache.stop()
         presence.stop()
-        server.stop()
+        servers.forEach { $0.stop() }
     }
 }

@@ -9,7 +9,7 @@ import Logging
 import Programs
 import SQLiteBackend
 
-/// Builds the services of one process from its configuration, runs them on the main loop, and takes them down in order.
+/// Builds the services of one process from its configuration, runs them on its loops, and takes them down in order.
 enum ProcessAssembly {
     /// How long sessions may go on after the process was told to stop.
     static let gracePeriod: Duration = .seconds(30)
@@ -20,19 +20,19 @@ enum ProcessAssembly {
         let threshold = LogThreshold(level(config.log.severity))
         let logger = try logger(config, threshold)
         try withPIDFile(config.pidFile) {
-            let loop = EventLoop(name: "main", logger: logger)
+            let loops = LoopGroup(logger: logger)
             let failure = Lock<(any Error)?>(nil)
-            loop.spawn { loop in
+            loops.main.spawn { loop in
                 do {
                     let process = try await RunningProcess.start(
-                        config, directory, reload: reload, threshold: threshold, loop, logger)
+                        config, directory, reload: reload, threshold: threshold, loops, loop, logger)
                     try process.watchSignals(stopWithDescriptor: stopWithDescriptor)
                 } catch {
                     failure.withLock { $0 = error }
                     loop.stop()
                 }
             }
-            loop.run()
+            loops.run()
             if let error = failure.withLock({ $0 }) { throw error }
         }
     }

@@ -12,10 +12,17 @@ import ReverseTunnel
 import SSHEngine
 import SSHNet
 
-/// The proxy of this process: users' SSH, tunnels in, tunnels out, and HTTPS. Bound to its loop.
+/// The proxy of this process: users' SSH and tunnels in on each of its loops, tunnels out and HTTPS on the first. Bound to the first.
 final class ProxyAssembly {
-    private let users: ProxyServer
-    private let tunnels: TunnelServer
+    /// What there is on each loop.
+    private struct Servers {
+        let users: ProxyServer
+        let tunnels: TunnelServer
+    }
+
+    private let servers: PerLoop<Servers>
+    private let users: SharedListener
+    private let directory: SiteDirectory
     private let agents: AgentPool
     private let web: WebServer
     private let cache: AuthCache
@@ -33,12 +40,12 @@ final class ProxyAssembly {
     private static let retryInterval: Duration = .seconds(2)
 
     private init(
-        users: ProxyServer, tunnels: TunnelServer, agents: AgentPool, web: WebServer, cache: AuthCache, client: AuthClient,
-        record: ProxyRecord,
-        loop: Loop, logger: Logger
+        servers: PerLoop<Servers>, users: SharedListener, directory: SiteDirectory, agents: AgentPool, web: WebServer, cache: AuthCache,
+        client: AuthClient, record: ProxyRecord, loop: Loop, logger: Logger
     ) {
+        self.servers = servers
         self.users = users
-        self.tunnels = tunnels
+        self.directory = directory
         self.agents = agents
         self.web = web
         self.cache = cache
@@ -49,8 +56,8 @@ final class ProxyAssembly {
     }
 
     static func start(
-        _ config: Config, _ directory: DataDirectory, _ local: AuthService?, _ randomness: any Randomness, _ loop: isolated EventLoop,
-        _ logger: Logger
+        _ config: Config, _ directory: DataDirectory, _ local: AuthService?, _ randomness: any Randomness, _ loops: LoopGroup,
+        _ loop: isolated EventLoop, _ logger: Logger
     ) async throws -> ProxyAssembly {
         guard let proxy = config.proxy else { preconditionFailure("no proxy is configured") }
         let listen = [proxy.listen, proxy.tunnelListen, proxy.webListen]
@@ -78,21 +85,30 @@ final class ProxyAssembly {
         // Many users share one tunnel.
         tunnelLimits.channelsMax = 16_384
         let agentLimits = tunnelLimits
-        let tunnels = TunnelServer(
-            snapshot: snapshot,
-            configuration: { configuration(credentials, agentLimits, AgentPool.heartbeat, randomness) }, on: inside, logger: logger)
-        let users = ProxyServer(
-            snapshot: snapshot, registry: tunnels.registry, authServer: authServer,
-            configuration: { configuration(credentials, userLimits, KeepAlive.Options(interval: .seconds(30), missesMax: 3), randomness) },
-            on: inside, logger: logger)
+        let sites = SiteDirectory()
+        let listenerLimits = config.limits.listener
+        let count = loops.loops.count
+        let userListener = try SharedListener(address: proxy.listen, limits: listenerLimits, listeners: count)
+        let tunnelListener = try SharedListener(address: proxy.tunnelListen, limits: listenerLimits, listeners: count)
+        let servers = try await loops.each { loop in
+            let tunnels = TunnelServer(
+                snapshot: snapshot, directory: sites,
+                configuration: { configuration(credentials, agentLimits, AgentPool.heartbeat, randomness) }, on: loop, logger: logger)
+            let users = ProxyServer(
+                snapshot: snapshot, registry: tunnels.registry, authServer: authServer,
+                configuration: {
+                    configuration(credentials, userLimits, KeepAlive.Options(interval: .seconds(30), missesMax: 3), randomness)
+                }, on: loop, logger: logger)
+            try users.listen(userListener)
+            try tunnels.listen(tunnelListener)
+            return Servers(users: users, tunnels: tunnels)
+        }
         let agents = AgentPool(
             snapshot: snapshot, credential: { credentials.agentCredential }, authServer: authServer, randomness: randomness, on: inside,
             logger: logger)
         var record = ProxyRecord(uuid: directory.uuid, hostname: config.nodename, sshAddr: "", tunnelAddr: "", webAddr: "")
-        let listenerLimits = config.limits.listener
-        record.sshAddr = announced(config, try users.listen(on: proxy.listen, limits: listenerLimits), proxy.sshPublicAddresses)
-        record.tunnelAddr = announced(
-            config, try tunnels.listen(on: proxy.tunnelListen, limits: listenerLimits), proxy.tunnelPublicAddresses)
+        record.sshAddr = announced(config, userListener.address, proxy.sshPublicAddresses)
+        record.tunnelAddr = announced(config, tunnelListener.address, proxy.tunnelPublicAddresses)
         record.webAddr = announced(config, proxy.webListen, proxy.publicAddresses)
         let web = try WebServer(
             identity: try await webIdentity(proxy, identity, loop), auth: client,
@@ -106,8 +122,8 @@ final class ProxyAssembly {
             metadata: ["ssh": "\(proxy.listen)", "tunnel": "\(proxy.tunnelListen)", "web": "\(proxy.webListen)"])
 
         let assembly = ProxyAssembly(
-            users: users, tunnels: tunnels, agents: agents, web: web, cache: cache, client: client, record: record, loop: inside,
-            logger: logger)
+            servers: servers, users: userListener, directory: sites, agents: agents, web: web, cache: cache, client: client,
+            record: record, loop: inside, logger: logger)
         assembly.begin(membership, credentials, transport, renewsWeb: proxy.https == nil, loop)
         return assembly
     }
@@ -120,7 +136,9 @@ final class ProxyAssembly {
         cache.onChange { snapshot in
             eventLoop.post { loop in bound.value(on: loop)?.update(snapshot) }
         }
-        tunnels.registry.onChange = { [weak self] in self?.reportTunnels() }
+        directory.onChange {
+            eventLoop.post { loop in bound.value(on: loop)?.reportTunnels() }
+        }
         agents.onChange = { [weak self] in self?.reportTunnels() }
         tasks.append(
             eventLoop.spawn { loop in
@@ -134,8 +152,10 @@ final class ProxyAssembly {
     }
 
     private func update(_ snapshot: ClusterSnapshot) {
-        tunnels.update(snapshot)
-        users.update(snapshot)
+        servers.forEach { servers in
+            servers.tunnels.update(snapshot)
+            servers.users.update(snapshot)
+        }
         agents.update(snapshot)
     }
 
@@ -195,7 +215,7 @@ final class ProxyAssembly {
             return
         }
         isReporting = true
-        let (client, connected) = (client, tunnels.registry.connected + agents.connected)
+        let (client, connected) = (client, directory.connected + agents.connected)
         loop.perform({ try await client.reportTunnels(connected: connected) }) { [weak self] result in
             guard let self else { return }
             isReporting = false
@@ -209,17 +229,20 @@ final class ProxyAssembly {
     // MARK: The end
 
     func drain(_ whenIdle: @escaping () -> Void) {
-        users.drain(whenIdle)
+        servers.forEach { $0.users.stopAccepting() }
+        users.whenIdle(on: loop, whenIdle)
     }
 
     func close(then: @escaping () -> Void) {
         heartbeatTimer?.cancel()
-        tunnels.registry.onChange = nil
+        directory.onChange(nil)
         agents.onChange = nil
         for task in tasks { task.cancel() }
         cache.stop()
-        users.close()
-        tunnels.close()
+        servers.forEach { servers in
+            servers.users.close()
+            servers.tunnels.close()
+        }
         agents.stop()
         web.close(then: then)
     }

@@ -42,12 +42,14 @@ final class RunningProcess {
     /// Starts what the configuration asks for: first the auth server, whom the others need.
     static func start(
         _ config: Config, _ directory: DataDirectory, reload: @escaping @Sendable () throws -> Config, threshold: LogThreshold,
-        _ loop: isolated EventLoop, _ logger: Logger
+        _ loops: LoopGroup, _ loop: isolated EventLoop, _ logger: Logger
     ) async throws -> RunningProcess {
         let randomness = SystemRandomness()
         let auth = config.auth == nil ? nil : try await AuthAssembly.start(config, directory, randomness, loop, logger)
-        let proxy = config.proxy == nil ? nil : try await ProxyAssembly.start(config, directory, auth?.service, randomness, loop, logger)
-        let node = config.node == nil ? nil : try await NodeAssembly.start(config, directory, auth?.service, randomness, loop, logger)
+        let proxy =
+            config.proxy == nil ? nil : try await ProxyAssembly.start(config, directory, auth?.service, randomness, loops, loop, logger)
+        let node =
+            config.node == nil ? nil : try await NodeAssembly.start(config, directory, auth?.service, randomness, loops, loop, logger)
         logger.info(
             "started",
             metadata: [
