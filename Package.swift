@@ -37,7 +37,8 @@ var targets: [Target] = [
     // C libraries: one importer each.
     system("CLibuv", "libuv", "libuv1-dev"),
     system("COpenSSL", "openssl", "libssl-dev"),
-    system("CLibcurl", "libcurl", "libcurl4-openssl-dev"),
+    // Its headers alone: what it brings is loaded at the first request, not at a program's start.
+    .systemLibrary(name: "CLibcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     system("CLibwebsockets", "libwebsockets", "libwebsockets-dev"),
     system("CLibyaml", "yaml-0.1", "libyaml-dev"),
     system("CSQLite", "sqlite3", "libsqlite3-dev"),

@@ -25,7 +25,13 @@ package final class HTTPClient: Sendable {
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { (continuation: CheckedContinuation<Result<HTTPClientResponse, TeleportError>, Never>) in
                 eventLoop.post { eventLoop in
-                    Self.open(transfers, on: eventLoop).start(request, tls: tls, ticket: ticket) { continuation.resume(returning: $0) }
+                    do throws(TeleportError) {
+                        try Self.open(transfers, on: eventLoop).start(request, tls: tls, ticket: ticket) {
+                            continuation.resume(returning: $0)
+                        }
+                    } catch {
+                        continuation.resume(returning: .failure(error))
+                    }
                 }
             }
         } onCancel: {
@@ -35,9 +41,9 @@ package final class HTTPClient: Sendable {
         return try result.get()
     }
 
-    private static func open(_ transfers: LoopBound<Transfers>, on eventLoop: isolated EventLoop) -> Transfers {
+    private static func open(_ transfers: LoopBound<Transfers>, on eventLoop: isolated EventLoop) throws(TeleportError) -> Transfers {
         if let open = transfers.value(on: eventLoop) { return open }
-        let opened = Transfers(on: eventLoop.inside)
+        let opened = try Transfers(on: eventLoop.inside)
         transfers.set(opened, on: eventLoop)
         return opened
     }

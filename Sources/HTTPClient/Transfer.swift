@@ -4,7 +4,9 @@ internal import CLibcurl
 /// One request on its way, and the answer as it comes in.
 @safe
 final class Transfer {
+    private let library: CurlLibrary
     let easy: UnsafeMutableRawPointer
+    private var curl: UnsafePointer<shim_curl> { unsafe library.functions }
     var identifier: UInt { unsafe UInt(bitPattern: easy) }
     let ticket: TransferTicket
     private let request: HTTPClientRequest
@@ -21,10 +23,11 @@ final class Transfer {
     private static let headerBytesMax = 64 << 10
 
     init(
-        _ request: HTTPClientRequest, tls: HTTPClientTLS, ticket: TransferTicket,
+        _ request: HTTPClientRequest, tls: HTTPClientTLS, ticket: TransferTicket, library: CurlLibrary,
         then: @escaping (Result<HTTPClientResponse, TeleportError>) -> Void
     ) throws(TeleportError) {
-        guard let easy = unsafe curl_easy_init() else { throw TeleportError(.systemError, "libcurl has no memory") }
+        guard let easy = unsafe library.functions.pointee.easy_init() else { throw TeleportError(.systemError, "libcurl has no memory") }
+        self.library = library
         unsafe self.easy = easy
         self.ticket = ticket
         self.request = request
@@ -36,9 +39,9 @@ final class Transfer {
     }
 
     deinit {
-        unsafe curl_easy_cleanup(easy)
-        unsafe curl_slist_free_all(fields)
-        unsafe curl_slist_free_all(connectTo)
+        unsafe curl.pointee.easy_cleanup(easy)
+        unsafe curl.pointee.slist_free_all(fields)
+        unsafe curl.pointee.slist_free_all(connectTo)
         unsafe errorText.deallocate()
     }
 
@@ -50,11 +53,11 @@ final class Transfer {
 
     private func setRequest() throws(TeleportError) {
         let data = unsafe Unmanaged.passUnretained(self).toOpaque()
-        try check(unsafe shim_set_pointer(easy, CURLOPT_ERRORBUFFER, errorText))
-        try check(unsafe shim_set_data_callback(easy, CURLOPT_WRITEFUNCTION, receiveBody))
-        try check(unsafe shim_set_pointer(easy, CURLOPT_WRITEDATA, data))
-        try check(unsafe shim_set_data_callback(easy, CURLOPT_HEADERFUNCTION, receiveHeader))
-        try check(unsafe shim_set_pointer(easy, CURLOPT_HEADERDATA, data))
+        try check(unsafe shim_set_pointer(curl, easy, CURLOPT_ERRORBUFFER, errorText))
+        try check(unsafe shim_set_data_callback(curl, easy, CURLOPT_WRITEFUNCTION, receiveBody))
+        try check(unsafe shim_set_pointer(curl, easy, CURLOPT_WRITEDATA, data))
+        try check(unsafe shim_set_data_callback(curl, easy, CURLOPT_HEADERFUNCTION, receiveHeader))
+        try check(unsafe shim_set_pointer(curl, easy, CURLOPT_HEADERDATA, data))
         try set(CURLOPT_URL, request.url)
         try set(CURLOPT_PROTOCOLS_STR, "http,https")
         try set(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))
@@ -73,11 +76,11 @@ final class Transfer {
             }
             try appendField(field.value.isEmpty ? "\(field.name);" : "\(field.name): \(field.value)")
         }
-        try check(unsafe shim_set_list(easy, CURLOPT_HTTPHEADER, fields))
+        try check(unsafe shim_set_list(curl, easy, CURLOPT_HTTPHEADER, fields))
         if let connectTo = request.connectTo {
             let entry = "::" + connectTo.description
-            unsafe self.connectTo = curl_slist_append(nil, entry)
-            try check(unsafe shim_set_list(easy, CURLOPT_CONNECT_TO, self.connectTo))
+            unsafe self.connectTo = curl.pointee.slist_append(nil, entry)
+            try check(unsafe shim_set_list(curl, easy, CURLOPT_CONNECT_TO, self.connectTo))
         }
     }
 
@@ -87,7 +90,7 @@ final class Transfer {
             return
         }
         if !request.body.isEmpty || [.post, .put, .patch].contains(request.method) {
-            try check(unsafe request.body.withUnsafeBytes { unsafe shim_set_body(easy, $0.baseAddress, $0.count) })
+            try check(unsafe request.body.withUnsafeBytes { unsafe shim_set_body(curl, easy, $0.baseAddress, $0.count) })
         }
         try set(CURLOPT_CUSTOMREQUEST, request.method.rawValue)
     }
@@ -98,7 +101,7 @@ final class Transfer {
         case .system: break
         case .authorities(let pem):
             // Curl would believe the system's folder of authorities too.
-            try check(unsafe shim_set_string(easy, CURLOPT_CAPATH, nil))
+            try check(unsafe shim_set_string(curl, easy, CURLOPT_CAPATH, nil))
             try setBlob(CURLOPT_CAINFO_BLOB, Array(pem.utf8))
         case .none:
             try set(CURLOPT_SSL_VERIFYPEER, 0)
@@ -112,34 +115,35 @@ final class Transfer {
             try setBlob(CURLOPT_SSLCERT_BLOB, Array(identity.certificates.utf8))
             try set(CURLOPT_SSLKEYTYPE, "PEM")
             let code = identity.privateKey.withBytes { bytes in
-                unsafe bytes.withUnsafeBytes { unsafe shim_set_blob(easy, CURLOPT_SSLKEY_BLOB, $0.baseAddress, $0.count) }.rawValue
+                unsafe bytes.withUnsafeBytes { unsafe shim_set_blob(curl, easy, CURLOPT_SSLKEY_BLOB, $0.baseAddress, $0.count) }.rawValue
             }
             try check(CURLcode(code))
         }
     }
 
     private func set(_ option: CURLoption, _ value: Int) throws(TeleportError) {
-        try check(unsafe shim_set_long(easy, option, value))
+        try check(unsafe shim_set_long(curl, easy, option, value))
     }
 
     private func set(_ option: CURLoption, _ value: String) throws(TeleportError) {
         guard !value.utf8.contains(0) else { throw .badParameter("a zero byte in the request") }
-        try check(unsafe shim_set_string(easy, option, value))
+        try check(unsafe shim_set_string(curl, easy, option, value))
     }
 
     private func setBlob(_ option: CURLoption, _ bytes: [UInt8]) throws(TeleportError) {
-        try check(unsafe bytes.withUnsafeBytes { unsafe shim_set_blob(easy, option, $0.baseAddress, $0.count) })
+        try check(unsafe bytes.withUnsafeBytes { unsafe shim_set_blob(curl, easy, option, $0.baseAddress, $0.count) })
     }
 
     private func appendField(_ line: String) throws(TeleportError) {
-        guard let longer = unsafe curl_slist_append(fields, line) else { throw TeleportError(.systemError, "libcurl has no memory") }
+        guard let longer = unsafe curl.pointee.slist_append(fields, line) else {
+            throw TeleportError(.systemError, "libcurl has no memory")
+        }
         unsafe fields = longer
     }
 
     private func check(_ code: CURLcode) throws(TeleportError) {
         guard code != CURLE_OK else { return }
-        let text = unsafe String(cString: curl_easy_strerror(code))
-        throw .badParameter("the request cannot be made: \(text)")
+        throw .badParameter("the request cannot be made: \(library.text(code))")
     }
 
     // MARK: The answer
@@ -181,13 +185,13 @@ final class Transfer {
     func result(_ code: CURLcode) -> Result<HTTPClientResponse, TeleportError> {
         if code == CURLE_OK {
             var status = 0
-            unsafe shim_get_long(easy, CURLINFO_RESPONSE_CODE, &status)
+            unsafe shim_get_long(curl, easy, CURLINFO_RESPONSE_CODE, &status)
             return .success(HTTPClientResponse(status: status, headers: headers, body: body))
         }
         if hasTooMuch {
             return .failure(.limitExceeded("the answer of \(request.url) is longer than \(request.responseBytesMax) bytes"))
         }
-        let detail = unsafe errorText.pointee == 0 ? String(cString: curl_easy_strerror(code)) : String(cString: errorText)
+        let detail = unsafe errorText.pointee == 0 ? library.text(code) : String(cString: errorText)
         let message = "\(request.method.rawValue) \(request.url): \(detail)"
         switch code {
         case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_PINNEDPUBKEYNOTMATCH, CURLE_SSL_ISSUER_ERROR, CURLE_SSL_INVALIDCERTSTATUS:

@@ -8,7 +8,9 @@ internal import EventLoop
 @safe
 final class Transfers {
     private let loop: Loop
+    private let library: CurlLibrary
     private let multi: UnsafeMutableRawPointer
+    private var curl: UnsafePointer<shim_curl> { unsafe library.functions }
     /// By ``Transfer/identifier``.
     private var running: [UInt: Transfer] = [:]
     private var watchers: [curl_socket_t: DescriptorWatcher] = [:]
@@ -18,31 +20,30 @@ final class Transfers {
     private static let transfersMax = 1024
     /// Idle connections that are kept for the next request.
     private static let idleConnectionsMax = 16
-    /// Once in a process, before anything else of libcurl.
-    private static let isLibraryReady = curl_global_init(Int(CURL_GLOBAL_SSL)) == CURLE_OK
 
-    init(on loop: Loop) {
-        precondition(Self.isLibraryReady, "curl_global_init failed")
-        guard let multi = unsafe curl_multi_init() else { preconditionFailure("curl_multi_init failed") }
+    init(on loop: Loop) throws(TeleportError) {
+        library = try CurlLibrary()
+        let curl = unsafe library.functions
+        guard let multi = unsafe curl.pointee.multi_init() else { throw TeleportError(.systemError, "libcurl has no memory") }
         self.loop = loop
         unsafe self.multi = multi
         let data = unsafe Unmanaged.passUnretained(self).toOpaque()
-        unsafe shim_multi_set_socket_callback(multi, watchSocket, data)
-        unsafe shim_multi_set_timer_callback(multi, armTimer, data)
-        unsafe shim_multi_set_long(multi, CURLMOPT_MAXCONNECTS, Self.idleConnectionsMax)
+        unsafe shim_multi_set_socket_callback(curl, multi, watchSocket, data)
+        unsafe shim_multi_set_timer_callback(curl, multi, armTimer, data)
+        unsafe shim_multi_set_long(curl, multi, CURLMOPT_MAXCONNECTS, Self.idleConnectionsMax)
     }
 
     deinit {
-        unsafe shim_multi_set_socket_callback(multi, nil, nil)
-        unsafe shim_multi_set_timer_callback(multi, nil, nil)
+        unsafe shim_multi_set_socket_callback(curl, multi, nil, nil)
+        unsafe shim_multi_set_timer_callback(curl, multi, nil, nil)
         for watcher in watchers.values { watcher.close() }
         timer?.cancel()
         for transfer in running.values {
-            unsafe curl_multi_remove_handle(multi, transfer.easy)
+            _ = unsafe curl.pointee.multi_remove_handle(multi, transfer.easy)
             transfer.finish(.failure(.connectionProblem("the client has gone")))
         }
         running.removeAll()
-        unsafe curl_multi_cleanup(multi)
+        _ = unsafe curl.pointee.multi_cleanup(multi)
     }
 
     func start(
@@ -54,9 +55,9 @@ final class Transfers {
             return then(.failure(.limitExceeded("more than \(Self.transfersMax) requests are under way")))
         }
         do throws(TeleportError) {
-            let transfer = try Transfer(request, tls: tls, ticket: ticket, then: then)
-            let code = unsafe curl_multi_add_handle(multi, transfer.easy)
-            guard code == CURLM_OK else { throw Self.error(code) }
+            let transfer = try Transfer(request, tls: tls, ticket: ticket, library: library, then: then)
+            let code = unsafe curl.pointee.multi_add_handle(multi, transfer.easy)
+            guard code == CURLM_OK else { throw error(code) }
             running[transfer.identifier] = transfer
         } catch {
             then(.failure(error))
@@ -70,12 +71,12 @@ final class Transfers {
 
     private static var cancelled: TeleportError { .connectionProblem("the request was given up", cause: CancellationError()) }
 
-    private static func error(_ code: CURLMcode) -> TeleportError {
-        TeleportError(.systemError, unsafe String(cString: curl_multi_strerror(code)))
+    private func error(_ code: CURLMcode) -> TeleportError {
+        TeleportError(.systemError, library.text(code))
     }
 
     private func end(_ transfer: Transfer, _ result: Result<HTTPClientResponse, TeleportError>) {
-        unsafe curl_multi_remove_handle(multi, transfer.easy)
+        _ = unsafe curl.pointee.multi_remove_handle(multi, transfer.easy)
         running[transfer.identifier] = nil
         transfer.finish(result)
     }
@@ -84,9 +85,9 @@ final class Transfers {
 
     private func act(_ socket: curl_socket_t, _ events: CInt) {
         var runningCount: CInt = 0
-        unsafe curl_multi_socket_action(multi, socket, events, &runningCount)
+        _ = unsafe curl.pointee.multi_socket_action(multi, socket, events, &runningCount)
         var result = CURLE_OK
-        while let easy = unsafe shim_next_finished(multi, &result) {
+        while let easy = unsafe shim_next_finished(curl, multi, &result) {
             guard let transfer = running[UInt(bitPattern: easy)] else { continue }
             end(transfer, transfer.result(result))
         }
