@@ -26,6 +26,7 @@ struct Fuzz {
             unsafe Target(name: "public-key") { unsafe run($0, $1, fuzzPublicKey) },
             unsafe Target(name: "certificate") { unsafe run($0, $1, fuzzCertificate) },
             unsafe Target(name: "agent") { unsafe run($0, $1, fuzzAgent) },
+            unsafe Target(name: "socks") { unsafe run($0, $1, fuzzSocks) },
             unsafe Target(name: "key-file") { unsafe run($0, $1, fuzzKeyFile) },
             unsafe Target(name: "known-hosts") { unsafe run($0, $1, fuzzKnownHosts) },
             // Texts.

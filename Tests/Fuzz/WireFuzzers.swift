@@ -200,3 +200,27 @@ func fuzzAddress(_ bytes: [UInt8]) {
     if let bytes = Base64.decode(text) { expectSame(bytes, Base64.decode(Base64.encode(bytes)), "base 64") }
     if let bytes = Hex.decode(text) { expectSame(bytes, Hex.decode(Hex.encode(bytes)), "hex") }
 }
+
+/// A conversation with a SOCKS proxy, in pieces as the first bytes say: whatever is cut where, the outcome is that of the whole.
+func fuzzSocks(_ input: [UInt8]) {
+    var choices = Choices(input)
+    let pieces = (0..<4).map { _ in choices.number(below: 32) }
+    let bytes = choices.rest()
+    func outcome(_ cuts: [Int]) -> (output: [UInt8], request: SocksRequest?, rest: [UInt8])? {
+        var negotiation = SocksNegotiation()
+        var output: [UInt8] = []
+        var rest = bytes[...]
+        var cuts = cuts[...]
+        while !rest.isEmpty {
+            let count = cuts.popFirst() ?? rest.count
+            guard let step = try? negotiation.receive(Array(rest.prefix(count)).span) else { return nil }
+            rest = rest.dropFirst(count)
+            output += step.output
+            if let request = step.request { return (output, request, step.rest + rest) }
+        }
+        return (output, nil, [])
+    }
+    let (whole, cut) = (outcome([]), outcome(pieces))
+    if whole?.request != cut?.request || whole?.rest != cut?.rest { fatalError("a cut changes a SOCKS request") }
+    if let request = whole?.request, request.host.isEmpty { fatalError("a SOCKS request without a host") }
+}
