@@ -20,6 +20,8 @@ package struct ClientIdentity: Sendable {
         cluster = certificate.extensions[CertificateExtension.authority] ?? hostAuthorities.first?.cluster ?? ""
     }
 
+    /// The clusters whose hosts we can verify.
+    package var knownClusters: Set<String> { Set(hostAuthorities.map(\.cluster)) }
     package var user: String { certificate.keyID }
     package var logins: [String] { certificate.validPrincipals }
     package var expires: UnixTime { UnixTime(seconds: Int64(clamping: certificate.validBefore)) }

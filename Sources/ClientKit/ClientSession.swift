@@ -12,11 +12,16 @@ package struct SessionCommand: Sendable {
     package var wantsTerminal: Bool
     /// `TERM`, `LANG` and the like, as far as the node accepts them.
     package var environment: [(name: String, value: String)]
+    /// Whether programs on the node may use our agent.
+    package var forwardsAgent: Bool
 
-    package init(command: String?, wantsTerminal: Bool, environment: [(name: String, value: String)] = []) {
+    package init(
+        command: String?, wantsTerminal: Bool, environment: [(name: String, value: String)] = [], forwardsAgent: Bool = false
+    ) {
         self.command = command
         self.wantsTerminal = wantsTerminal
         self.environment = environment
+        self.forwardsAgent = forwardsAgent
     }
 }
 
@@ -86,6 +91,7 @@ package final class ClientSession: ChannelHandler {
 
     package func channelOpened(_ channel: SSHChannel) {
         self.channel = channel
+        if command.forwardsAgent { send(.agentForwarding) }
         for (name, value) in command.environment { send(.environment(name: name, value: value)) }
         if command.wantsTerminal { requestTerminal() }
         let request: SessionRequest = command.command.map { .exec(command: Array($0.utf8)) } ?? .shell

@@ -1,7 +1,8 @@
 package import Base
 package import ClusterModel
 
-/// Where a command runs: `[LOGIN@]NODE[@SITE]`, or `[LOGIN@]k=v[,k=v…][@SITE]` for every node with these labels.
+/// Where a command runs: `[LOGIN@]NODE[@SITE]`, or `[LOGIN@]k=v[,k=v…][@SITE]` for every node with these labels. `NODE.SITE` is `NODE@SITE`
+/// where there is such a site.
 package struct CommandTarget: Equatable, Sendable {
     package enum Place: Equatable, Sendable {
         /// A node's name, UUID or address.
@@ -56,16 +57,31 @@ package struct CommandTarget: Equatable, Sendable {
         return (try CommandTarget(parsing: target), words.isEmpty ? nil : words.joined(separator: " "))
     }
 
-    /// Whether the sites have to be known before it is clear what is meant.
-    package var needsSites: Bool {
-        if case .either = place { true } else { false }
+    /// Whether it is clear what is meant by those of the sites alone that `isSite` knows.
+    package func isDecided(isSite: (String) -> Bool) -> Bool {
+        switch place {
+        case .labels: true
+        case .either(_, let right): isSite(right)
+        case .node(let host):
+            site != nil || !host.contains(".") || IPAddress(host) != nil || Names.splitSite(host, isSite: isSite) != nil
+        }
     }
 
-    /// The same without doubt.
+    /// The same without doubt: a node of a site, a node of the default site, or labels.
     package func resolved(isSite: (String) -> Bool) -> CommandTarget {
-        guard case .either(let left, let right) = place else { return self }
-        return isSite(right)
-            ? CommandTarget(login: login, place: .node(left), site: right) : CommandTarget(login: left, place: .node(right), site: site)
+        switch place {
+        case .labels: self
+        case .either(let left, let right):
+            isSite(right)
+                ? CommandTarget(login: login, place: .node(left), site: right)
+                : CommandTarget(login: left, place: .node(right), site: nil).resolved(isSite: isSite)
+        case .node(let host):
+            if site == nil, IPAddress(host) == nil, let (name, site) = Names.splitSite(host, isSite: isSite) {
+                CommandTarget(login: login, place: .node(name), site: site)
+            } else {
+                self
+            }
+        }
     }
 
     private static func malformed(_ text: String) -> TeleportError {

@@ -8,12 +8,7 @@ package enum LocalAgent {
     /// The agent forgets the key when the certificate expires.
     package static func add(_ identity: ClientIdentity, path: String, _ loop: isolated EventLoop) async throws {
         let lifetime = max(1, identity.expires.seconds - loop.inside.wallTime.seconds)
-        let comment = "teleport:\(identity.user)@\(identity.cluster)"
-        try await send(
-            .add(
-                AgentIdentity(
-                    key: identity.key, certificate: identity.certificate, comment: comment, lifetime: UInt32(clamping: lifetime))),
-            path: path, loop)
+        try await send(.add(identity.agentIdentity(lifetime: UInt32(clamping: lifetime))), path: path, loop)
     }
 
     package static func remove(_ identity: ClientIdentity, path: String, _ loop: isolated EventLoop) async throws {
@@ -39,5 +34,12 @@ package enum LocalAgent {
                 }
             }
         }
+    }
+}
+
+extension ClientIdentity {
+    /// - Parameter lifetime: seconds.
+    func agentIdentity(lifetime: UInt32? = nil) -> AgentIdentity {
+        AgentIdentity(key: key, certificate: certificate, comment: "teleport:\(user)@\(cluster)", lifetime: lifetime)
     }
 }

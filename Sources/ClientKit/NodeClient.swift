@@ -16,6 +16,8 @@ package final class NodeClient: ConnectionHandler, ChannelHandler {
     private var refusal: String?
     /// Is told when the connection ends, after it was ready.
     package var ended: ((TeleportError?) -> Void)?
+    /// Is offered each channel that the node opens, and says whether it takes it; all others are refused.
+    var opened: ((ChannelOpenType, ChannelOpenRequest) -> Bool)?
 
     init(
         _ identity: ClientIdentity, host: String, site: String, login: String, randomness: any Randomness,
@@ -34,6 +36,16 @@ package final class NodeClient: ConnectionHandler, ChannelHandler {
     @discardableResult
     package func openSession(_ handler: any ChannelHandler) -> SSHChannel? {
         connection?.openChannel(type: ChannelOpenType.session.type, handler: handler)
+    }
+
+    /// - Returns: whether the connection is still there.
+    func openChannel(_ type: ChannelOpenType, handler: any ChannelHandler) -> Bool {
+        connection?.openChannel(type: type.type, payload: type.payload(), handler: handler) != nil
+    }
+
+    func requestGlobally(_ request: GlobalRequestType, then: @escaping (GlobalReply) -> Void) {
+        guard let connection else { return then(.closed) }
+        connection.sendGlobalRequest(request.name, payload: request.payload(), then: then)
     }
 
     package func close() {
@@ -76,12 +88,22 @@ package final class NodeClient: ConnectionHandler, ChannelHandler {
 
     package func connection(_ connection: SSHConnection, banner: String) {}
 
+    package func connection(_ connection: SSHConnection, opens request: ChannelOpenRequest) {
+        do throws(WireError) {
+            let type = try ChannelOpenType(type: request.type, payload: request.payload)
+            if opened?(type, request) != true { request.refuse(.administrativelyProhibited, "nobody asked for this channel") }
+        } catch {
+            request.refuse(.administrativelyProhibited, "the open message is malformed")
+        }
+    }
+
     package func connectionReady(_ connection: SSHConnection) {
         finish(.success(self))
     }
 
     package func connectionClosed(_ connection: SSHConnection, error: TeleportError?) {
         self.connection = nil
+        opened = nil
         guard ready == nil else {
             if let refusal {
                 return finish(.failure(.accessDenied("node \(host) of \(site) could not prove who it is: \(refusal)", cause: error)))

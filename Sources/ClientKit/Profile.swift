@@ -74,10 +74,10 @@ package struct KeyStore: Sendable {
     {
         let keys = try keyDirectory(profile.proxy)
         try FileIO.createDirectory(keys, mode: 0o700)
-        let key = "\(keys)/\(profile.user)"
-        try FileIO.write(Array(privateKey.utf8), to: key)
-        try FileIO.write(Array((publicKey + "\n").utf8), to: "\(key).pub")
-        try FileIO.write(Array((certificate + "\n").utf8), to: "\(key)-cert.pub")
+        let files = try files(of: profile)
+        try FileIO.write(Array(privateKey.utf8), to: files.key)
+        try FileIO.write(Array((publicKey + "\n").utf8), to: "\(files.key).pub")
+        try FileIO.write(Array((certificate + "\n").utf8), to: files.certificate)
         try FileIO.write(Array(IdentityFile.lines(authorities).map { $0 + "\n" }.joined().utf8), to: "\(keys)/known_hosts")
         try save(profile)
     }
@@ -107,16 +107,35 @@ package struct KeyStore: Sendable {
 
     /// Whether the profile's key is still there.
     package func isLoggedIn(_ profile: Profile) throws(TeleportError) -> Bool {
-        try FileIO.status("\(try keyDirectory(profile.proxy))/\(profile.user)") != nil
+        try FileIO.status(try files(of: profile).key) != nil
+    }
+
+    /// Where a login's files are.
+    package struct Files: Equatable, Sendable {
+        package let key: String
+        package let certificate: String
+        /// nil: the key came without host authorities.
+        package let knownHosts: String?
+
+        package init(key: String, certificate: String, knownHosts: String?) {
+            self.key = key
+            self.certificate = certificate
+            self.knownHosts = knownHosts
+        }
+    }
+
+    package func files(of profile: Profile) throws(TeleportError) -> Files {
+        let keys = try keyDirectory(profile.proxy)
+        let key = "\(keys)/\(profile.user)"
+        return Files(key: key, certificate: "\(key)-cert.pub", knownHosts: "\(keys)/known_hosts")
     }
 
     package func identity(of profile: Profile) throws(TeleportError) -> ClientIdentity {
-        let keys = try keyDirectory(profile.proxy)
-        let path = "\(keys)/\(profile.user)"
-        guard try FileIO.status(path) != nil else {
+        let files = try files(of: profile)
+        guard try FileIO.status(files.key) != nil else {
             throw .accessDenied("not logged in to \(profile.proxy); run `tsh login --proxy=\(profile.proxy)`")
         }
-        return try ClientIdentity(file: path, knownHosts: "\(keys)/known_hosts")
+        return try ClientIdentity(file: files.key, knownHosts: files.knownHosts)
     }
 
     /// Removes keys, certificates and profile of one proxy.

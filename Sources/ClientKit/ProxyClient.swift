@@ -50,8 +50,7 @@ package final class ProxyClient: ConnectionHandler {
 
     /// What a subsystem of the proxy prints, such as `proxysites`.
     package func ask(_ subsystem: String, then: @escaping (Result<[UInt8], TeleportError>) -> Void) {
-        guard let connection else { return then(.failure(.connectionProblem("the connection to the proxy has ended"))) }
-        connection.openChannel(type: ChannelOpenType.session.type, handler: SubsystemReply(subsystem, then))
+        readyConnection.openChannel(type: ChannelOpenType.session.type, handler: SubsystemReply(subsystem, then))
     }
 
     /// A session with a node: SSH inside of a channel of this connection, end to end.
@@ -60,12 +59,23 @@ package final class ProxyClient: ConnectionHandler {
     package func connect(
         toNode host: String, port: UInt16, site: String, login: String, then: @escaping (Result<NodeClient, TeleportError>) -> Void
     ) {
-        guard let connection else { return then(.failure(.connectionProblem("the connection to the proxy has ended"))) }
-        let client = NodeClient(identity, host: host, site: site, login: login, randomness: randomness, then)
-        let local = connection.peer
+        open(
+            host, port: port, site: site, handler: NodeClient(identity, host: host, site: site, login: login, randomness: randomness, then))
+    }
+
+    /// A channel to a node's port; the handler hears whether there is one.
+    func open(_ host: String, port: UInt16, site: String, handler: any ChannelHandler) {
         let target = ChannelOpenType.directTCPIP(
-            .init(host: "\(host).\(site)", port: port, originatorAddress: local?.ip.map { "\($0)" } ?? "127.0.0.1", originatorPort: 0))
-        connection.openChannel(type: target.type, payload: target.payload(), handler: client)
+            .init(
+                host: "\(host).\(site)", port: port, originatorAddress: readyConnection.peer?.ip.map { "\($0)" } ?? "127.0.0.1",
+                originatorPort: 0))
+        readyConnection.openChannel(type: target.type, payload: target.payload(), handler: handler)
+    }
+
+    /// Also when it has ended: then every channel is refused.
+    private var readyConnection: SSHConnection {
+        guard let connection else { preconditionFailure("a client is given away once it is ready") }
+        return connection
     }
 
     private func finish(_ result: Result<ProxyClient, TeleportError>) {
@@ -88,7 +98,6 @@ package final class ProxyClient: ConnectionHandler {
     }
 
     package func connectionClosed(_ connection: SSHConnection, error: TeleportError?) {
-        self.connection = nil
         if let refusal {
             finish(.failure(.accessDenied("the proxy \(host) could not prove who it is: \(refusal)", cause: error)))
         } else {

@@ -2,11 +2,20 @@ package import Base
 internal import ClusterModel
 package import EventLoop
 internal import SSHNet
+internal import SSHWire
 
-/// One `tsh ssh`: what is to run where, with whose terminal.
+/// One `tsh ssh`: what is to happen where, with whose terminal.
 package struct RemoteCommand: Sendable {
+    package enum Work: Sendable {
+        case session(SessionCommand)
+        /// Stdin and stdout go to a port that the node connects to (`-W`).
+        case relay(HostPort)
+        /// Forwards alone, until the connection ends (`-N`).
+        case nothing
+    }
+
     package var target: CommandTarget
-    package var session: SessionCommand
+    package var work: Work
     /// nil: whatever port a node has.
     package var port: UInt16?
     /// As `-l` or the environment has it.
@@ -14,13 +23,17 @@ package struct RemoteCommand: Sendable {
     package var localUser: String?
     package var readsInput: Bool
     package var terminal: LocalTerminal?
+    package var forwards: [Forward] = []
+    /// Whether a forward that there cannot be ends it all.
+    package var needsForwards = true
+    /// The socket of an agent that programs on the node may use.
+    package var agent: String?
 
     package init(
-        _ target: CommandTarget, _ session: SessionCommand, port: UInt16?, login: String?, localUser: String?, readsInput: Bool,
-        terminal: LocalTerminal?
+        _ target: CommandTarget, _ work: Work, port: UInt16?, login: String?, localUser: String?, readsInput: Bool, terminal: LocalTerminal?
     ) {
         self.target = target
-        self.session = session
+        self.work = work
         self.port = port
         self.login = login
         self.localUser = localUser
@@ -37,6 +50,9 @@ package final class RemoteRun {
     private let report: (String) -> Void
     private let loop: Loop
     private var then: ((Result<Int32, TeleportError>) -> Void)?
+    private var watchers: [SignalWatcher] = []
+    /// Held until the end, which may come with the last forwarded connection.
+    private var forwards: ForwardSet?
 
     /// As `ssh` has it for whatever is not the exit status of the command.
     package static let failureStatus: Int32 = 255
@@ -44,7 +60,7 @@ package final class RemoteRun {
     private static let nodesAtOnceMax = 16
 
     /// - Parameters:
-    ///   - report: is given what went wrong on one node of several, and a signal that ended a command.
+    ///   - report: is given lines for stderr: what went wrong on one node of several, a signal that ended a command, what forwards have to say.
     ///   - then: is given the exit status; of several nodes the worst.
     package init(
         _ command: RemoteCommand, as client: ClientLogin, randomness: any Randomness, on loop: Loop, report: @escaping (String) -> Void,
@@ -59,41 +75,37 @@ package final class RemoteRun {
     }
 
     package func start() {
-        ProxyClient.connect(to: client.proxy, identity: client.identity, randomness: randomness, on: loop) { [self] result in
+        ClusterDialer.connect(as: client, randomness: randomness, on: loop) { [self] result in
             switch result {
-            case .success(let proxy): resolve(proxy)
+            case .success(let dialer): resolve(dialer)
             case .failure(let error): finish(.failure(error))
             }
         }
     }
 
-    private func resolve(_ proxy: ProxyClient) {
-        guard command.target.needsSites else { return run(command.target, proxy) }
-        proxy.ask("proxysites") { [self] result in
+    private func resolve(_ dialer: ClusterDialer) {
+        dialer.resolve(command.target) { [self] result in
             do throws(TeleportError) {
-                let sites = try SiteList(json: try result.get()).sites
-                run(command.target.resolved { name in sites.contains { $0.name == name } }, proxy)
+                try run(result.get(), dialer)
             } catch {
                 finish(.failure(error))
             }
         }
     }
 
-    private func run(_ target: CommandTarget, _ proxy: ProxyClient) {
-        do throws(TeleportError) {
-            let login = try client.login(asked: command.login ?? target.login, localUser: command.localUser)
-            let site = target.site ?? client.site
-            switch target.place {
-            case .node(let name): runOne(name, site: site, login: login, proxy)
-            case .labels(let selector): listNodes(selector, site: site, login: login, proxy)
-            case .either: preconditionFailure("the sites are known")
-            }
-        } catch {
-            finish(.failure(error))
+    private func run(_ target: CommandTarget, _ dialer: ClusterDialer) throws(TeleportError) {
+        let login = try client.login(asked: command.login ?? target.login, localUser: command.localUser)
+        let site = target.site ?? client.site
+        switch target.place {
+        case .node(let name): runOne(name, site: site, login: login, dialer)
+        case .labels(let selector): listNodes(selector, site: site, login: login, dialer)
+        case .either: preconditionFailure("the sites are known")
         }
     }
 
     private func finish(_ result: Result<Int32, TeleportError>) {
+        for watcher in watchers { watcher.close() }
+        watchers = []
         let then = then
         self.then = nil
         then?(result)
@@ -101,31 +113,69 @@ package final class RemoteRun {
 
     // MARK: One node
 
-    private func runOne(_ name: String, site: String, login: String, _ proxy: ProxyClient) {
-        proxy.connect(toNode: name, port: command.port ?? 0, site: site, login: login) { [self] result in
+    private func runOne(_ name: String, site: String, login: String, _ dialer: ClusterDialer) {
+        dialer.connect(toNode: name, port: command.port ?? 0, site: site, login: login) { [self] result in
             switch result {
-            case .failure(let error): explain(error, site: site, proxy)
-            case .success(let node):
-                let session = ClientSession(
-                    command.session, on: node, terminal: command.terminal, readsInput: command.readsInput,
-                    output: OutputWriter.descriptor(1), errors: OutputWriter.descriptor(2), loop: loop
-                ) { [self] result in
-                    finish(result.map { status($0, of: name) })
-                }
-                session.start()
+            case .failure(let error): finish(.failure(error))
+            case .success(let node): forward(node, name)
             }
         }
     }
 
-    /// A site that does not exist is told from a node that does not: the proxy was asked for `NODE.SITE` only.
-    private func explain(_ error: TeleportError, site: String, _ proxy: ProxyClient) {
-        guard error.kind == .accessDenied, site != client.identity.cluster else { return finish(.failure(error)) }
-        proxy.ask("proxysites") { [self] result in
-            guard let json = try? result.get(), let sites = try? SiteList(json: json).sites, !sites.contains(where: { $0.name == site })
-            else {
-                return finish(.failure(error))
+    /// Forwards stand before the work begins, which may depend on them.
+    private func forward(_ node: NodeClient, _ name: String) {
+        let forwards = ForwardSet(command.forwards, agent: command.agent, on: node, loop: loop, report: report)
+        self.forwards = forwards
+        var failure: TeleportError?
+        forwards.start { [self] error in
+            if command.needsForwards { failure = failure ?? error } else { report("WARNING: \(error.message)") }
+        } then: { [self] in
+            if let failure { return finish(.failure(failure)) }
+            work(node, name, forwards)
+        }
+    }
+
+    private func work(_ node: NodeClient, _ name: String, _ forwards: ForwardSet) {
+        switch command.work {
+        case .session(let session):
+            let session = ClientSession(
+                session, on: node, terminal: command.terminal, readsInput: command.readsInput, output: OutputWriter.descriptor(1),
+                errors: OutputWriter.descriptor(2), loop: loop
+            ) { [self] result in
+                forwards.close()
+                guard case .success(let end) = result else { return finish(result.map { status($0, of: name) }) }
+                // As ssh has it: whoever is in a forwarded connection may finish.
+                forwards.whenIdle { [self] in finish(.success(status(end, of: name))) }
             }
-            finish(.failure(.notFound("site \(site) is not known to the proxy; `tsh clusters` lists those that are", cause: error)))
+            session.start()
+        case .relay(let place):
+            let type = ChannelOpenType.directTCPIP(
+                .init(host: place.host, port: place.port, originatorAddress: "127.0.0.1", originatorPort: 0))
+            let relay = StandardRelay(on: loop) { [self] result in
+                forwards.close()
+                finish(result.map { 0 })
+            }
+            if !node.openChannel(type, handler: relay) { finish(.failure(.connectionProblem("the connection to the node has ended"))) }
+        case .nothing: wait(node, forwards)
+        }
+    }
+
+    /// Until the connection ends or somebody ends this process.
+    private func wait(_ node: NodeClient, _ forwards: ForwardSet) {
+        node.ended = { [self] error in
+            finish(
+                .failure(.connectionProblem("the connection to the node was lost\(error.map { ": \($0.message)" } ?? "")", cause: error)))
+        }
+        do throws(TeleportError) {
+            for signal in [Signal.interrupt, .terminate, .hangUp] {
+                watchers.append(
+                    try SignalWatcher(signal, on: loop) { [self] in
+                        forwards.close()
+                        finish(.success(Self.failureStatus))
+                    })
+            }
+        } catch {
+            finish(.failure(error))
         }
     }
 
@@ -133,7 +183,7 @@ package final class RemoteRun {
         switch end {
         case .status(let status): return Int32(truncatingIfNeeded: status)
         case .signal(let name):
-            report("the command on \(node) was ended by signal \(name)")
+            report("ERROR: the command on \(node) was ended by signal \(name)")
             return Self.failureStatus
         case .outputClosed: return Self.failureStatus
         }
@@ -141,44 +191,49 @@ package final class RemoteRun {
 
     // MARK: All nodes with some labels
 
-    private func listNodes(_ selector: LabelSelector, site: String, login: String, _ proxy: ProxyClient) {
-        guard command.session.command != nil else {
+    private func listNodes(_ selector: LabelSelector, site: String, login: String, _ dialer: ClusterDialer) {
+        guard case .session(let session) = command.work, session.command != nil else {
             return finish(.failure(.badParameter("labels name any number of nodes: say which command is to run on them")))
         }
-        proxy.ask("proxynodes:@\(site)") { [self] result in
+        guard command.forwards.isEmpty, command.agent == nil else {
+            return finish(.failure(.badParameter("labels name any number of nodes: forwards go with one node alone")))
+        }
+        dialer.nodes(of: site) { [self] result in
             do throws(TeleportError) {
-                let nodes = try NodeList(json: try result.get()).nodes.filter { selector.matches($0.labels) }
+                let nodes = try result.get().filter { selector.matches($0.labels) }
                 guard !nodes.isEmpty else { throw .notFound("no node of \(site) has these labels") }
-                runAll(nodes, site: site, login: login, proxy)
+                runAll(session, nodes, site: site, login: login, dialer)
             } catch {
                 finish(.failure(error))
             }
         }
     }
 
-    private func runAll(_ nodes: [Node], site: String, login: String, _ proxy: ProxyClient) {
+    private func runAll(_ session: SessionCommand, _ nodes: [Node], site: String, login: String, _ dialer: ClusterDialer) {
         let names = Dictionary(nodes.map { ($0.hostname, 1) }, uniquingKeysWith: +)
         // A name that several bear leads to none of them.
         let targets = nodes.map { (names[$0.hostname] == 1 ? $0.hostname : $0.uuid) }.sorted()
         let fleet = Fleet(targets, atOnce: Self.nodesAtOnceMax) { [self] name, done in
-            runPrefixed(name, site: site, login: login, proxy, done: done)
+            runPrefixed(session, name, site: site, login: login, dialer, done: done)
         } then: { [self] worst in
             finish(.success(worst))
         }
         fleet.start()
     }
 
-    private func runPrefixed(_ name: String, site: String, login: String, _ proxy: ProxyClient, done: @escaping (Int32) -> Void) {
-        proxy.connect(toNode: name, port: command.port ?? 0, site: site, login: login) { [self] result in
+    private func runPrefixed(
+        _ session: SessionCommand, _ name: String, site: String, login: String, _ dialer: ClusterDialer, done: @escaping (Int32) -> Void
+    ) {
+        dialer.connect(toNode: name, port: command.port ?? 0, site: site, login: login) { [self] result in
             switch result {
             case .failure(let error):
-                report("\(name): \(error.message)")
+                report("ERROR: \(name): \(error.message)")
                 done(Self.failureStatus)
             case .success(let node):
                 let output = PrefixedOutput(name, descriptor: 1)
                 let errors = PrefixedOutput(name, descriptor: 2)
                 let session = ClientSession(
-                    command.session, on: node, terminal: nil, readsInput: false, output: output.sink, errors: errors.sink, loop: loop
+                    session, on: node, terminal: nil, readsInput: false, output: output.sink, errors: errors.sink, loop: loop
                 ) { [self] result in
                     output.finish()
                     errors.finish()
@@ -186,7 +241,7 @@ package final class RemoteRun {
                     switch result {
                     case .success(let end): done(status(end, of: name))
                     case .failure(let error):
-                        report("\(name): \(error.message)")
+                        report("ERROR: \(name): \(error.message)")
                         done(Self.failureStatus)
                     }
                 }

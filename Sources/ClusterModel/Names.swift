@@ -49,6 +49,17 @@ package enum Names {
         if IPAddress(address.host) == nil { try checkNode(address.host) }
     }
 
+    /// `db1.east` as `db1` of site `east`, the longest site name first; nil where no end of the name is a site's.
+    package static func splitSite(_ host: String, isSite: (String) -> Bool) -> (host: String, site: String)? {
+        var rest = host[...]
+        while let dot = rest.firstIndex(of: ".") {
+            rest = rest[rest.index(after: dot)...]
+            let name = host[..<dot]
+            if !name.isEmpty, isSite(String(rest)) { return (String(name), String(rest)) }
+        }
+        return nil
+    }
+
     /// A text as it may be shown: in quotes, cut at 64 characters, without control characters.
     package static func quoted(_ text: String) -> String {
         let shown = String(String.UnicodeScalarView(text.unicodeScalars.prefix(64).map { $0.value < 0x20 || $0.value == 0x7f ? "?" : $0 }))

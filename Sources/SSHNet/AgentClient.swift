@@ -61,17 +61,14 @@ package final class AgentClient {
 /// Cuts the stream into messages.
 private final class AgentReader: StreamHandler {
     weak var client: AgentClient?
-    private var bytes: [UInt8] = []
+    private var frames = AgentFrames()
 
     func stream(_ stream: Stream, received bytes: inout MutableSpan<UInt8>) {
-        self.bytes.append(copying: bytes.span)
-        while self.bytes.count >= 4 {
-            let length = self.bytes[..<4].reduce(0) { $0 << 8 | Int($1) }
-            guard length <= AgentRequest.bytesMax else { return stream.close() }
-            guard self.bytes.count >= 4 + length else { return }
-            let message = Array(self.bytes[4..<4 + length])
-            self.bytes.removeFirst(4 + length)
-            client?.answered(message)
+        frames.append(bytes.span)
+        do throws(WireError) {
+            while let message = try frames.next() { client?.answered(message) }
+        } catch {
+            stream.close()
         }
     }
 

@@ -17,8 +17,7 @@ struct Tsh: ParsableCommand {
             """,
         subcommands: [
             LoginCommand.self, LogoutCommand.self, StatusCommand.self, SignupCommand.self, ListCommand.self, ClustersCommand.self,
-            SSHCommand.self,
-            VersionCommand.self,
+            SSHCommand.self, ConfigCommand.self, ProxyCommand.self, AgentCommand.self, VersionCommand.self,
         ])
 
     static let globals = GlobalOptions(

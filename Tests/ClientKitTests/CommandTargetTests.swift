@@ -29,6 +29,13 @@ struct CommandTargetTests {
         Case("root@east@east", "root", "east", "east"),
         Case("east@east", nil, "east", "east"),
         Case("10.0.0.1@east", nil, "10.0.0.1", "east"),
+        Case("db1.east", nil, "db1", "east"),
+        Case("root@db1.east", "root", "db1", "east"),
+        Case("db1.example.com", nil, "db1.example.com", nil),
+        Case("db1.example.com.east", nil, "db1.example.com", "east"),
+        Case("db1.east@east", nil, "db1.east", "east"),
+        Case(".east", nil, ".east", nil),
+        Case("10.0.0.1", nil, "10.0.0.1", nil),
     ]
 
     @Test(arguments: nodes)
@@ -39,11 +46,23 @@ struct CommandTargetTests {
         #expect(target.site == wanted.site)
     }
 
-    @Test func `the sites are asked for only where there is one @`() throws {
-        #expect(try CommandTarget(parsing: "root@db1").needsSites)
-        #expect(try !CommandTarget(parsing: "db1").needsSites)
-        #expect(try !CommandTarget(parsing: "root@db1@east").needsSites)
-        #expect(try !CommandTarget(parsing: "env=prod@east").needsSites)
+    struct Doubt: Sendable, CustomTestStringConvertible {
+        let text: String
+        let isDecided: Bool
+
+        var testDescription: String { text }
+    }
+
+    static let doubts = [
+        Doubt(text: "root@db1", isDecided: false), Doubt(text: "db1@east", isDecided: true), Doubt(text: "db1", isDecided: true),
+        Doubt(text: "db1.west", isDecided: false), Doubt(text: "db1.east", isDecided: true), Doubt(text: "root@db1.east", isDecided: false),
+        Doubt(text: "10.0.0.1", isDecided: true), Doubt(text: "root@db1.west@east", isDecided: true),
+        Doubt(text: "env=prod@west", isDecided: true),
+    ]
+
+    @Test(arguments: doubts)
+    func `the other sites are asked for only where they could change what is meant`(doubt: Doubt) throws {
+        #expect(try CommandTarget(parsing: doubt.text).isDecided { $0 == "east" } == doubt.isDecided)
     }
 
     @Test func `labels name nodes, with a site and a login`() throws {

@@ -115,6 +115,14 @@ package enum FileIO {
         guard unsafe chown(path, user, group) == 0 else { throw UVError.errno("changing the owner of \(path)") }
     }
 
+    /// The path from the root, whatever the working directory is.
+    package static func absolute(_ path: String) throws(TeleportError) -> String {
+        guard !path.hasPrefix("/") else { return path }
+        guard let directory = unsafe getcwd(nil, 0) else { throw UVError.errno("finding the working directory") }
+        defer { unsafe free(directory) }
+        return unsafe "\(String(cString: directory))/\(path)"
+    }
+
     /// The absolute path of this process's own program.
     package static func executablePath() throws(TeleportError) -> String {
         var buffer = [CChar](repeating: 0, count: 4096)

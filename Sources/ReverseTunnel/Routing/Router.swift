@@ -51,20 +51,12 @@ package enum Router {
         }
     }
 
-    /// `db1.east` is `db1` of site `east`, the longest site name first, unless a node is registered under the whole name.
+    /// A site's name at the end counts unless a node is registered under the whole name.
     private static func suffixed(
         _ host: String, snapshot: ClusterSnapshot, isSite: (String) -> Bool
     ) -> (host: String, site: String)? {
         if (try? snapshot.node(host: host)) != nil { return nil }
-        var rest = host[...]
-        while let dot = rest.firstIndex(of: ".") {
-            rest = rest[rest.index(after: dot)...]
-            let site = String(rest)
-            let name = String(host[..<dot])
-            guard !name.isEmpty else { continue }
-            if site == snapshot.clusterName || isSite(site) { return (name, site) }
-        }
-        return nil
+        return Names.splitSite(host) { $0 == snapshot.clusterName || isSite($0) }
     }
 
     package static func unknown(site: String) -> TeleportError {

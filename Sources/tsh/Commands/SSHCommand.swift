@@ -13,8 +13,12 @@ struct SSHCommand: ParsableCommand {
             Options stand before the node; what follows it is the command, joined by blanks as ssh does. The exit status is that of the
             command, of several nodes the worst, and 255 where there is none. ~. at the beginning of a line ends a session.
 
+            Forwards are as ssh has them, [bind:]port:host:hostport or a unix socket's path for either end, and may be given several
+            times; one that there cannot be is an error, unless -o ExitOnForwardFailure=no. Hosts are always verified.
+
             Example: tsh ssh root@db1@east
             Example: tsh ssh -l root env=prod@east uptime
+            Example: tsh ssh -N -L 5432:localhost:5432 db1.east
             """)
     @OptionGroup var client: ClientOptions
     @Option(name: [.customShort("l"), .long], help: "The login on the node.") var login: String?
@@ -22,6 +26,28 @@ struct SSHCommand: ParsableCommand {
     @Flag(name: [.customShort("t"), .customLong("tty")], help: "Ask for a terminal, though there is a command.") var wantsTerminal: Int
     @Flag(name: [.customShort("T"), .customLong("no-tty")], help: "Ask for no terminal.") var wantsNoTerminal: Int
     @Flag(name: [.customShort("n")], help: "Send nothing of stdin.") var ignoresInput = false
+    @Flag(name: [.customShort("N"), .customLong("no-command")], help: "Run nothing: forwards alone.") var runsNothing = false
+    @Flag(name: [.customShort("A"), .customLong("forward-agent")], help: "Let programs on the node use the agent of SSH_AUTH_SOCK.")
+    var forwardsAgent = false
+    @Flag(name: [.customShort("a")], help: "Forward no agent.") var forwardsNoAgent = false
+    @Option(
+        name: [.customShort("L", allowingJoined: true), .customLong("local-forward")],
+        help: ArgumentHelp("Listen here; the node connects.", valueName: "[bind:]port:host:hostport")) var local: [String] = []
+    @Option(
+        name: [.customShort("R", allowingJoined: true), .customLong("remote-forward")],
+        help: ArgumentHelp(
+            "The node listens; connect from here. Without a target the peer says it in SOCKS.",
+            valueName: "[bind:]port[:host:hostport]")) var remote: [String] = []
+    @Option(
+        name: [.customShort("D", allowingJoined: true), .customLong("dynamic-forward")],
+        help: ArgumentHelp("Listen here for SOCKS 4, 4a and 5; the node connects.", valueName: "[bind:]port")) var dynamic: [String] = []
+    @Option(
+        name: [.customShort("W", allowingJoined: true)],
+        help: ArgumentHelp("Join stdin and stdout to what the node connects to.", valueName: "host:port")) var relay: String?
+    @Option(
+        name: [.customShort("o", allowingJoined: true)],
+        help: ArgumentHelp("An option of ssh_config, such as SendEnv or ExitOnForwardFailure.", valueName: "name=value"))
+    var options: [String] = []
     @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("Where, and what.", valueName: "words")) var words: [String] = []
 
     /// What of our environment is offered to the node.
@@ -32,8 +58,12 @@ struct SSHCommand: ParsableCommand {
     func validate() throws {
         // The parser takes words as they come from the first one on that is no option of ours.
         if words.first == "--help" || words.first == "-h" { throw CleanExit.helpRequest(self) }
-        do {
-            _ = try CommandTarget.split(words)
+        do throws(TeleportError) {
+            let (_, command) = try CommandTarget.split(words)
+            _ = try sshOptions()
+            guard relay == nil || command == nil && !runsNothing else { throw .badParameter("-W runs no command") }
+            guard !runsNothing || command == nil else { throw .badParameter("-N runs no command") }
+            _ = try relayTarget()
         } catch {
             throw ValidationError(error.message)
         }
@@ -49,22 +79,81 @@ struct SSHCommand: ParsableCommand {
         }
     }
 
-    private func connect(_ target: CommandTarget, _ command: String?) throws -> Int32 {
-        let client = try client.login()
+    /// `-o` and the flags that say the same, which count before it.
+    private func sshOptions() throws(TeleportError) -> SSHOptions {
+        var options = try SSHOptions(options)
+        for text in local { options.forwards.append(try Forward(local: text)) }
+        for text in remote { options.forwards.append(try Forward(remote: text)) }
+        for text in dynamic { options.forwards.append(try Forward(dynamic: text)) }
+        if wantsTerminal > 0 { options.terminal = .always }
+        if wantsNoTerminal > 0 { options.terminal = .never }
+        if forwardsAgent { options.forwardsAgent = true }
+        if forwardsNoAgent { options.forwardsAgent = false }
+        if runsNothing { options.startsNoSession = true }
+        options.user = login ?? options.user
+        options.port = port ?? options.port
+        return options
+    }
+
+    private func relayTarget() throws(TeleportError) -> HostPort? {
+        guard let relay else { return nil }
+        guard let place = HostPort(relay), place.port > 0 else { throw .badParameter("-W \(relay) is not HOST:PORT") }
+        return place
+    }
+
+    private func remoteCommand(_ target: CommandTarget, _ command: String?, _ options: SSHOptions) throws(TeleportError) -> RemoteCommand {
         let terminal = LocalTerminal(descriptor: 0)
-        let asksTerminal = wantsNoTerminal == 0 && (wantsTerminal > 0 || command == nil && terminal != nil)
-        var environment = Self.environmentNames.compactMap { name in ProcessEnvironment.value(name).map { (name: name, value: $0) } }
-        if asksTerminal { environment.append((name: "TERM", value: ProcessEnvironment.value("TERM") ?? "dumb")) }
-        let remote = RemoteCommand(
-            target, SessionCommand(command: command, wantsTerminal: asksTerminal, environment: environment), port: port,
-            login: login ?? ProcessEnvironment.value("TELEPORT_LOGIN").flatMap { $0.isEmpty ? nil : $0 }, localUser: try LocalUser.name(),
+        let agent = options.forwardsAgent ? Self.agent() : nil
+        let work: RemoteCommand.Work
+        if let place = try relayTarget() {
+            work = .relay(place)
+        } else if options.startsNoSession {
+            work = .nothing
+        } else {
+            let asksTerminal =
+                options.terminal == .always || options.terminal == .automatic && command == nil && terminal != nil
+            work = .session(
+                SessionCommand(
+                    command: command, wantsTerminal: asksTerminal, environment: Self.environment(options, hasTerminal: asksTerminal),
+                    forwardsAgent: agent != nil))
+        }
+        var remote = RemoteCommand(
+            target, work, port: options.port, login: options.user ?? Self.variable("TELEPORT_LOGIN"), localUser: try LocalUser.name(),
             readsInput: !ignoresInput, terminal: terminal)
+        remote.forwards = options.forwards
+        remote.needsForwards = options.needsForwards
+        remote.agent = agent
+        return remote
+    }
+
+    private static func variable(_ name: String) -> String? {
+        ProcessEnvironment.value(name).flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    private static func agent() -> String? {
+        let path = variable("SSH_AUTH_SOCK")
+        if path == nil { Program.complain("WARNING: there is no agent to forward: SSH_AUTH_SOCK is not set") }
+        return path
+    }
+
+    private static func environment(_ options: SSHOptions, hasTerminal: Bool) -> [(name: String, value: String)] {
+        var values: [String: String] = [:]
+        for name in environmentNames { values[name] = ProcessEnvironment.value(name) }
+        for (name, value) in ProcessEnvironment.all where options.sends(name) { values[name] = value }
+        values.merge(options.environment) { $1 }
+        if hasTerminal { values["TERM"] = ProcessEnvironment.value("TERM") ?? "dumb" }
+        return values.sorted { $0.key < $1.key }.map { (name: $0.key, value: $0.value) }
+    }
+
+    private func connect(_ target: CommandTarget, _ command: String?) throws -> Int32 {
+        let remote = try remoteCommand(target, command, sshOptions())
+        let client = try client.login()
         let status = Lock<Int32>(RemoteRun.failureStatus)
         try Program.onLoop { loop in
             let inside = loop.inside
             let result = try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Int32, any Error>) in
                 let run = RemoteRun(remote, as: client, randomness: SystemRandomness(), on: inside) {
-                    Program.complain("ERROR: \($0)")
+                    Program.complain($0)
                 } then: {
                     continuation.resume(with: $0.mapError { $0 as any Error })
                 }
