@@ -56,6 +56,7 @@ var targets: [Target] = [
     // 3
     library("SSHEngine", "SSHWire", "Crypto", "Base"),
     library("ClusterModel", "SSHWire", "Crypto", "Base"),
+    library("SFTP", "Base"),
     library("SQLiteBackend", "CSQLite", "Backend", "Base"),
     // 4
     library("SSHNet", "SSHEngine", "SSHWire", "EventLoop", "Limits", "Crypto", "Base", log),
@@ -69,9 +70,10 @@ var targets: [Target] = [
         "Base", log),
     library(
         "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", log),
-    library("NodeService", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", log),
     library(
-        "ClientKit", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "HTTPClient", "Config", "ClusterModel", "EventLoop", "Crypto",
+        "NodeService", "SSHNet", "SSHEngine", "SSHWire", "SFTP", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", log),
+    library(
+        "ClientKit", "SSHNet", "SSHEngine", "SSHWire", "SFTP", "AuthAPI", "HTTPClient", "Config", "ClusterModel", "EventLoop", "Crypto",
         "CQRencode", "Base", log),
     // 7
     library(
@@ -97,6 +99,7 @@ targets += [
     tests("LimitsTests", "Limits", "Base"),
     tests("SSHWireTests", "SSHWire", "Crypto", "Base"),
     tests("SSHEngineTests", "SSHEngine", "SSHWire", "Crypto", "Base"),
+    tests("SFTPTests", "SFTP", "Base"),
     tests("EventLoopTests", "EventLoop", "Base"),
     tests("SSHNetTests", "SSHNet", "SSHEngine", "SSHWire", "EventLoop", "Limits", "Crypto", "Base"),
     tests("StoreContractTests", "SQLiteBackend", "Backend", "Base"),
@@ -111,7 +114,8 @@ targets += [
     // The session child of a node under test: the node's own program, which the tests are not.
     .executableTarget(name: "SessionChildProgram", dependencies: ["NodeService"], path: "Tests/SessionChildProgram", swiftSettings: rules),
     tests(
-        "NodeServiceTests", "NodeService", "SessionChildProgram", "AuthAPI", "SSHNet", "SSHEngine", "SSHWire", "ClusterModel", "EventLoop",
+        "NodeServiceTests", "NodeService", "SessionChildProgram", "AuthAPI", "SSHNet", "SSHEngine", "SSHWire", "SFTP", "ClusterModel",
+        "EventLoop",
         "Crypto", "Base", log),
     tests(
         "ClientKitTests", "ClientKit", "Programs", "ClusterModel", "SSHEngine", "SSHWire", "EventLoop", "Crypto", "Base", arguments),
@@ -132,7 +136,9 @@ if Context.environment["FUZZ"] == "1" {
         .systemLibrary(name: "CLibFuzzer", path: "Tests/CLibFuzzer"),
         .executableTarget(
             name: "Fuzz",
-            dependencies: ["CLibFuzzer", "ProxyService", "AuthAPI", "Config", "ClusterModel", "SSHEngine", "SSHWire", "Crypto", "Base"],
+            dependencies: [
+                "CLibFuzzer", "ProxyService", "AuthAPI", "Config", "ClusterModel", "SFTP", "SSHEngine", "SSHWire", "Crypto", "Base",
+            ],
             path: "Tests/Fuzz", swiftSettings: instrumented + [.unsafeFlags(["-parse-as-library"])],
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])]),
     ]

@@ -56,6 +56,16 @@ struct ByteReaderTests {
         }
     }
 
+    @Test func `a string of what is written in place has its length`() throws {
+        var writer = ByteWriter()
+        writer.writeByte(9)
+        writer.writeString { writer in
+            writer.writeRaw([UInt8](repeating: 7, count: 300))
+            writer.writeString { _ in }
+        }
+        #expect(Array(writer.finish().prefix(6)) == [9, 0, 0, 1, 0x30, 7])
+    }
+
     @Test func `base 64 round-trips every length and refuses stray bits`() {
         for count in 0..<20 {
             let bytes = SeededRandomness(seed: UInt64(count)).bytes(count)

@@ -29,6 +29,7 @@ struct Fuzz {
             unsafe Target(name: "socks") { unsafe run($0, $1, fuzzSocks) },
             unsafe Target(name: "key-file") { unsafe run($0, $1, fuzzKeyFile) },
             unsafe Target(name: "known-hosts") { unsafe run($0, $1, fuzzKnownHosts) },
+            unsafe Target(name: "sftp-messages") { unsafe run($0, $1, fuzzSFTPMessages) },
             // Texts.
             unsafe Target(name: "address") { unsafe run($0, $1, fuzzAddress) },
             unsafe Target(name: "yaml") { unsafe run($0, $1, fuzzYAML) },

@@ -3,7 +3,7 @@ let layers: [[String]] = [
     ["Base"],
     ["Crypto", "EventLoop", "Limits"],
     ["SSHWire", "Backend", "Programs", "HTTPClient"],
-    ["SSHEngine", "ClusterModel", "SQLiteBackend"],
+    ["SSHEngine", "ClusterModel", "SFTP", "SQLiteBackend"],
     ["SSHNet", "HTTPServer", "Config"],
     ["AuthAPI"],
     ["AuthService", "ReverseTunnel", "NodeService", "ClientKit"],
@@ -23,6 +23,7 @@ let allowedImports: [String: Set<String>] = [
     "HTTPClient": ["CLibcurl", "EventLoop", "Base"],
     "SSHEngine": ["SSHWire", "Crypto", "Base"],
     "ClusterModel": ["SSHWire", "Crypto", "Base"],
+    "SFTP": ["Base"],
     "SQLiteBackend": ["CSQLite", "Backend", "Base"],
     "SSHNet": ["SSHEngine", "SSHWire", "EventLoop", "Limits", "Crypto", "Base", "Logging"],
     "HTTPServer": ["CLibwebsockets", "EventLoop", "Crypto", "Base", "Logging"],
@@ -35,11 +36,11 @@ let allowedImports: [String: Set<String>] = [
         "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", "Logging",
     ],
     "NodeService": [
-        "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", "Logging",
+        "SSHNet", "SSHEngine", "SSHWire", "SFTP", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits", "Base", "Logging",
     ],
     "ClientKit": [
-        "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "HTTPClient", "Config", "ClusterModel", "EventLoop", "Crypto", "CQRencode", "Base",
-        "Logging",
+        "SSHNet", "SSHEngine", "SSHWire", "SFTP", "AuthAPI", "HTTPClient", "Config", "ClusterModel", "EventLoop", "Crypto", "CQRencode",
+        "Base", "Logging",
     ],
     "ProxyService": [
         "SSHNet", "SSHEngine", "SSHWire", "HTTPServer", "ReverseTunnel", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Limits",
@@ -87,7 +88,7 @@ let essentialsImporters: Set<String> = [
 ]
 
 /// Targets with no loop, socket, file or clock of their own.
-let pureTargets: Set<String> = ["Base", "Limits", "SSHWire", "Backend", "SSHEngine", "ClusterModel"]
+let pureTargets: Set<String> = ["Base", "Limits", "SSHWire", "Backend", "SSHEngine", "ClusterModel", "SFTP"]
 
 /// The store protocol is `async`; nothing else in a pure target is.
 let pureTargetsWithAsync: Set<String> = ["Backend"]

@@ -45,6 +45,15 @@ package struct ByteWriter: ~Copyable {
         writeRaw(raw)
     }
 
+    /// A `string` of all that `body` writes, in place.
+    package mutating func writeString(_ body: (inout ByteWriter) -> Void) {
+        let start = bytes.count
+        writeUInt32(0)
+        body(&self)
+        let length = UInt32(bytes.count - start - 4)
+        for index in 0..<4 { bytes[start + index] = UInt8(truncatingIfNeeded: length >> UInt32(24 - 8 * index)) }
+    }
+
     /// A `string` of UTF-8 text.
     package mutating func writeText(_ text: String) {
         writeUInt32(UInt32(text.utf8.count))
