@@ -134,6 +134,27 @@ struct PseudoTerminalTests {
         }
     }
 
+    @Test func `what a program has left in the terminal is read to the last byte`() async throws {
+        try await onLoop { eventLoop in
+            let loop = eventLoop.inside
+            let terminal = try PseudoTerminal(size: TerminalSize(columns: 91, rows: 31), modes: [:], on: loop)
+            let side = ChildProcess.Descriptor.share(terminal.childDescriptor)
+            let exit = Recorder()
+            _ = try ChildProcess(
+                ChildProcess.Command(
+                    executable: "/bin/sh", arguments: ["sh", "-c", "stty raw; head -c 6000 /dev/zero | tr '\\0' x"],
+                    environment: ["PATH=/usr/bin:/bin"], descriptors: [0: side, 1: side, 2: side], group: .session), on: loop
+            ) { _ in exit.end() }
+            terminal.closeChildSide()
+            await exit.wait { $0.hasEnded }
+            let recorder = Recorder()
+            terminal.stream.handler = recorder
+            terminal.stream.resumeReading()
+            await recorder.wait { $0.hasEnded }
+            #expect(recorder.text.count { $0 == "x" } == 6000)
+        }
+    }
+
     @Test func `modes are set by their opcodes`() async throws {
         try await onLoop { eventLoop in
             // VINTR to ^X, ECHO off, OPOST off; 200 is nothing we know.

@@ -75,7 +75,7 @@ package class Stream: LoopHandle {
         if code < 0 { fail(UVError.error(code, "reading")) }
     }
 
-    private func received(_ count: Int) {
+    fileprivate func received(_ count: Int) {
         switch CInt(count) {
         case 0: break
         case 1...:
@@ -83,7 +83,9 @@ package class Stream: LoopHandle {
             guard let handler else { return }
             var bytes = unsafe MutableSpan(_unsafeElements: UnsafeMutableBufferPointer(rebasing: loop.receiveBuffer[..<count]))
             handler.stream(self, received: &bytes)
-        case UV_EOF.rawValue: ended()
+        case UV_EOF.rawValue:
+            readRest()
+            if !isClosing { ended() }
         case let code where isEndOfFile(code): ended()
         case let code: fail(UVError.error(code, "reading"))
         }
@@ -94,6 +96,9 @@ package class Stream: LoopHandle {
         hasEnded = true
         handler?.streamEnded(self)
     }
+
+    /// What libuv has left unread at the end.
+    func readRest() {}
 
     /// A code other than end of file that means the same.
     func isEndOfFile(_ code: CInt) -> Bool { false }
@@ -304,6 +309,17 @@ package final class PipeStream: Stream {
             Glibc.close(raw)
             close()
             throw UVError.error(code, "adopting a descriptor")
+        }
+    }
+
+    /// When a terminal's other side has been closed, libuv takes a read that does not fill the buffer for the last; a terminal gives a few
+    /// kilobytes at a time. What is left is bounded by the kernel's own buffer.
+    override func readRest() {
+        guard kind == .terminal else { return }
+        while !isClosing {
+            let count = unsafe read(descriptor, loop.receiveBuffer.baseAddress, loop.receiveBuffer.count)
+            guard count > 0 else { return }
+            received(count)
         }
     }
 
