@@ -10,7 +10,7 @@ REVISION_MARK := 676974
 SOURCES := Sources Tests Package.swift
 SWIFT_TEST := TELEPORT_BIN=$(CURDIR)/.build/release swift test --disable-xctest
 # Targets whose tests start many processes: one after the other, so that none starves another's past its deadline.
-HEAVY := SSHNetTests NodeServiceTests ClusterTests
+HEAVY := SSHNetTests NodeServiceTests ClusterTests InteropTests
 .PHONY: help deps build demo test lint format tidy bench fuzz coverage asan tsan install clean
 
 help: ## Show this list

@@ -43,6 +43,7 @@ var targets: [Target] = [
     system("CLibyaml", "yaml-0.1", "libyaml-dev"),
     system("CSQLite", "sqlite3", "libsqlite3-dev"),
     system("CQRencode", "libqrencode", "libqrencode-dev"),
+    system("CLibssh2", "libssh2", "libssh2-1-dev"),
     // 1
     library("Base", log),
     library("Crypto", "COpenSSL", "Base"),
@@ -53,6 +54,7 @@ var targets: [Target] = [
     library("Backend", "Base"),
     library("Programs", "EventLoop", "Base", arguments),
     library("HTTPClient", "CLibcurl", "EventLoop", "Base"),
+    library("Libssh2Client", "CLibssh2", "Base"),
     // 3
     library("SSHEngine", "SSHWire", "Crypto", "Base"),
     library("ClusterModel", "SSHWire", "Crypto", "Base"),
@@ -124,8 +126,14 @@ targets += [
     tests(
         "ProxyServiceTests", "ProxyService", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "ClusterModel", "EventLoop", "Crypto",
         "Base", log),
-    // The programs themselves, as people run them.
-    tests("ClusterTests", "teleport", "tctl", "tsh", "Config", "ClusterModel", "EventLoop", "Crypto", "Base"),
+    // The programs themselves, as people run them: topologies of real processes, for the two targets below.
+    .target(
+        name: "ClusterHarness", dependencies: ["Config", "ClusterModel", "EventLoop", "Crypto", "Base"], path: "Tests/ClusterHarness",
+        swiftSettings: rules),
+    tests("ClusterTests", "ClusterHarness", "teleport", "tctl", "tsh", "Config", "ClusterModel", "EventLoop", "Crypto", "Base"),
+    tests(
+        "InteropTests", "ClusterHarness", "Libssh2Client", "teleport", "tctl", "tsh", "Config", "ClusterModel", "SSHWire", "EventLoop",
+        "Crypto", "Base"),
 ]
 
 // Fuzzers exist only with FUZZ=1: they need libFuzzer, and its coverage in every target (`make fuzz`).

@@ -1,4 +1,5 @@
 import Base
+import ClusterHarness
 import Crypto
 import EventLoop
 import Testing

@@ -1,4 +1,5 @@
 import Base
+import ClusterHarness
 import EventLoop
 import Testing
 

@@ -1,4 +1,5 @@
 import Base
+import ClusterHarness
 import Config
 import Crypto
 import EventLoop

@@ -2,7 +2,7 @@
 let layers: [[String]] = [
     ["Base"],
     ["Crypto", "EventLoop", "Limits"],
-    ["SSHWire", "Backend", "Programs", "HTTPClient"],
+    ["SSHWire", "Backend", "Programs", "HTTPClient", "Libssh2Client"],
     ["SSHEngine", "ClusterModel", "SFTP", "SQLiteBackend"],
     ["SSHNet", "HTTPServer", "Config"],
     ["AuthAPI"],
@@ -21,6 +21,7 @@ let allowedImports: [String: Set<String>] = [
     "Backend": ["Base"],
     "Programs": ["EventLoop", "Base", "ArgumentParser"],
     "HTTPClient": ["CLibcurl", "EventLoop", "Base"],
+    "Libssh2Client": ["CLibssh2", "Base"],
     "SSHEngine": ["SSHWire", "Crypto", "Base"],
     "ClusterModel": ["SSHWire", "Crypto", "Base"],
     "SFTP": ["Base"],
@@ -71,6 +72,7 @@ let libraryImporters: [String: String] = [
     "CLibyaml": "Config",
     "CSQLite": "SQLiteBackend",
     "CQRencode": "ClientKit",
+    "CLibssh2": "Libssh2Client",
 ]
 
 /// Where system calls have to be.

@@ -1,31 +1,46 @@
-import Base
-import EventLoop
+package import Base
+package import EventLoop
 
 /// How a program ended, and what it said.
-struct Outcome: Sendable, CustomStringConvertible {
-    let exit: ChildProcess.Exit
-    let output: [UInt8]
-    let errors: String
+package struct Outcome: Sendable, CustomStringConvertible {
+    package let exit: ChildProcess.Exit
+    package let output: [UInt8]
+    package let errors: String
 
-    var text: String { String(decoding: output, as: UTF8.self) }
-    var lines: [String] { text.split(whereSeparator: \.isNewline).map(String.init) }
-    var description: String { "\(exit)\n\(text.suffix(4000))\n\(errors.suffix(4000))" }
+    package var text: String { String(decoding: output, as: UTF8.self) }
+    package var lines: [String] { text.split(whereSeparator: \.isNewline).map(String.init) }
+    /// - Returns: itself.
+    /// - Throws: `SystemError` with what the program said unless it succeeded.
+    @discardableResult
+    package func succeeded() throws(TeleportError) -> Outcome {
+        guard exit == .status(0) else { throw TeleportError(.systemError, "the program failed: \(self)") }
+        return self
+    }
+
+    package var description: String { "\(exit)\n\(text.suffix(4000))\n\(errors.suffix(4000))" }
 }
 
 /// Starts programs and waits for their ends, from any task.
-struct ProgramRunner: Sendable {
-    let eventLoop: EventLoop
+package struct ProgramRunner: Sendable {
+    package let eventLoop: EventLoop
     /// `NAME=value`, for every program.
-    let environment: [String]
+    package let environment: [String]
 
     /// No test waits longer than this for one program.
-    static let timeout: Duration = .seconds(90)
+    package static let timeout: Duration = .seconds(90)
 
+    package init(eventLoop: EventLoop, environment: [String]) {
+        self.eventLoop = eventLoop
+        self.environment = environment
+    }
+
+    /// - Parameter extra: variables beside those of ``environment``, or in their place.
     /// - Throws: `ConnectionProblem` with what the program said where it is not done in time; it is killed then.
-    func run(
+    package func run(
         _ executable: String, _ arguments: [String], input: [UInt8] = [], environment extra: [String] = [], timeout: Duration = timeout
     ) async throws -> Outcome {
-        let environment = environment + extra
+        let names = extra.map { $0.prefix { $0 != "=" } + "=" }
+        let environment = environment.filter { variable in !names.contains { variable.hasPrefix($0) } } + extra
         return try await withCheckedThrowingContinuation { continuation in
             eventLoop.post { loop in
                 let run = ProgramRun(continuation)

@@ -1,19 +1,18 @@
-import Base
-import ClusterModel
-import Config
-import Crypto
-import EventLoop
-import Testing
+internal import Base
+internal import ClusterModel
+package import Config
+internal import Crypto
+package import EventLoop
 
 /// The three programs, as they were built beside the tests, or in the folder that `TELEPORT_BIN` names: `make test` gives the release build.
-struct BuiltPrograms: Sendable {
-    static let areOptimized = ProcessEnvironment.value("TELEPORT_BIN") != nil
+package struct BuiltPrograms: Sendable {
+    package static let areOptimized = ProcessEnvironment.value("TELEPORT_BIN") != nil
 
-    let teleport: String
-    let tctl: String
-    let tsh: String
+    package let teleport: String
+    package let tctl: String
+    package let tsh: String
 
-    init() throws {
+    package init() throws {
         let own = try FileIO.executablePath().split(separator: "/").dropLast().joined(separator: "/")
         let folder = ProcessEnvironment.value("TELEPORT_BIN") ?? "/\(own)"
         for name in ["teleport", "tctl", "tsh"] where try FileIO.status("\(folder)/\(name)") == nil {
@@ -30,37 +29,39 @@ struct BuiltPrograms: Sendable {
 ///
 /// It ends, and its directory goes, when this object or the process of the tests does: then the pipe closes that it watches.
 /// `TELEPORT_TEST_KEEP=1` keeps the directory.
-final class ClusterHarness: Sendable {
+package final class ClusterHarness: Sendable {
     /// One for all tests that break nothing.
-    static let twoSites = Result { try ClusterHarness("two-sites") }
+    package static let twoSites = Result { try ClusterHarness("two-sites") }
 
     /// The running two sites.
-    static func shared() async throws -> ClusterHarness {
+    package static func shared() async throws -> ClusterHarness {
         let harness = try twoSites.get()
         try await harness.ready()
         return harness
     }
 
-    let programs: BuiltPrograms
-    let directory: String
+    package let programs: BuiltPrograms
+    package let directory: String
     /// Whose account the nodes serve: that of the tests.
-    let login: String
-    let eventLoop: EventLoop
-    let runner: ProgramRunner
+    package let login: String
+    package let eventLoop: EventLoop
+    package let runner: ProgramRunner
     private let network: LoopbackNetwork
     private let topology: LoopBound<RunningTopology>
 
     /// - Parameter name: of a file in `topologies/`.
-    convenience init(_ name: String) throws {
+    package convenience init(_ name: String) throws {
         let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
         try self.init(topology: String(decoding: try FileIO.read("\(root)/topologies/\(name).yaml"), as: UTF8.self))
     }
 
     /// - Parameter topology: the text of a topology, with the addresses 127.0.N.H.
-    init(topology text: String) throws {
+    package init(topology text: String) throws {
         let randomness = SystemRandomness()
         let programs = try BuiltPrograms()
-        let account = try #require(try UserAccounts.account(identifier: UserAccounts.effectiveIdentifier))
+        guard let account = try UserAccounts.account(identifier: UserAccounts.effectiveIdentifier) else {
+            throw TeleportError.notFound("the tests run as nobody of this machine")
+        }
         let network = LoopbackNetwork(randomness)
         let directory = "/tmp/teleport-cluster-tests-\(randomness.uuid())"
         try FileIO.createDirectory(directory)
@@ -88,7 +89,7 @@ final class ClusterHarness: Sendable {
     }
 
     /// Waits until every service answers and every tunnel is up.
-    func ready() async throws {
+    package func ready() async throws {
         let topology = topology
         try await withCheckedThrowingContinuation { continuation in
             eventLoop.post { loop in topology.value(on: loop)?.wait(continuation) }
@@ -98,47 +99,46 @@ final class ClusterHarness: Sendable {
     /// Ends it as the death of its process would, and waits until all of it is gone.
     ///
     /// - Returns: how `teleport start --topology` ended.
-    func stop() async throws -> ChildProcess.Exit {
+    package func stop() async throws -> ChildProcess.Exit {
         let topology = topology
         return await withCheckedContinuation { continuation in
             eventLoop.post { loop in topology.value(on: loop)?.stop(continuation) }
         }
     }
 
-    func summary() throws -> TopologySummary {
+    package func summary() throws -> TopologySummary {
         try JSONText.decode(TopologySummary.self, from: try FileIO.read("\(directory)/data/topology.json"))
     }
 
-    func cluster(_ name: String) throws -> TopologySummary.Cluster {
+    package func cluster(_ name: String) throws -> TopologySummary.Cluster {
         let summary = try summary()
-        return try #require(summary.clusters.first { $0.name == name })
+        guard let cluster = summary.clusters.first(where: { $0.name == name }) else { throw TeleportError.notFound("no cluster \(name)") }
+        return cluster
     }
 
     /// An address that no host of the topology has.
-    func freeAddress(_ number: UInt8) -> String { network.free(number) }
+    package func freeAddress(_ number: UInt8) -> String { network.free(number) }
 
     // MARK: Programs
 
-    func tctl(_ cluster: String, _ arguments: String...) async throws -> Outcome {
+    package func tctl(_ cluster: String, _ arguments: String...) async throws -> Outcome {
         try await runner.run(programs.tctl, ["-c", try self.cluster(cluster).config] + arguments)
     }
 
     /// Makes a person of the root cluster `hub`, known by a fresh certificate.
     ///
     /// - Parameter logins: by default that of the tests.
-    func person(_ name: String = "ci", logins: String? = nil, ttl: String = "1h") async throws -> Person {
+    package func person(_ name: String = "ci", logins: String? = nil, ttl: String = "1h") async throws -> Person {
         let folder = "\(directory)/\(name)-\(SystemRandomness().uuid())"
         try FileIO.createDirectory(folder)
         let sign = ["auth", "sign", "--user=\(name)", "--logins=\(logins ?? login)", "--ttl=\(ttl)"]
         let config = try cluster("hub").config
         for (format, file) in [("openssh", "key"), ("file", "identity")] {
-            let outcome = try await runner.run(programs.tctl, ["-c", config] + sign + ["--format=\(format)", "--out=\(folder)/\(file)"])
-            #expect(outcome.exit == .status(0), "\(outcome)")
+            try await runner.run(programs.tctl, ["-c", config] + sign + ["--format=\(format)", "--out=\(folder)/\(file)"]).succeeded()
         }
-        let authorities = try await runner.run(programs.tctl, ["-c", config, "authorities", "--type=host", "export"])
-        #expect(authorities.exit == .status(0), "\(authorities)")
+        let authorities = try await runner.run(programs.tctl, ["-c", config, "authorities", "--type=host", "export"]).succeeded()
         try FileIO.write(authorities.output, to: "\(folder)/known_hosts")
-        let proxy = try #require(try cluster("hub").proxies.first)
+        guard let proxy = try cluster("hub").proxies.first else { throw TeleportError.notFound("the hub has no proxy") }
         let person = Person(harness: self, folder: folder, proxy: proxy)
         try FileIO.write(Array(person.sshConfig.utf8), to: person.sshConfigPath)
         return person
@@ -146,25 +146,25 @@ final class ClusterHarness: Sendable {
 }
 
 /// Somebody with a certificate of the hub, and the clients they use.
-struct Person: Sendable {
+package struct Person: Sendable {
     /// By what way OpenSSH reaches a node.
-    enum Route: CaseIterable, Sendable {
+    package enum Route: CaseIterable, Sendable {
         /// `ProxyCommand ssh -p 3023 … -s proxy:%h:%p@east`
         case subsystem
         /// `ssh -J PROXY:3023`
         case jump
     }
 
-    let harness: ClusterHarness
-    let folder: String
-    let proxy: TopologySummary.Proxy
+    package let harness: ClusterHarness
+    package let folder: String
+    package let proxy: TopologySummary.Proxy
 
-    var identity: String { "\(folder)/identity" }
-    var sshConfigPath: String { "\(folder)/ssh_config" }
-    var proxyHost: String { String(proxy.ssh.prefix { $0 != ":" }) }
+    package var identity: String { "\(folder)/identity" }
+    package var sshConfigPath: String { "\(folder)/ssh_config" }
+    package var proxyHost: String { String(proxy.ssh.prefix { $0 != ":" }) }
 
     /// Host keys are verified by what the cluster exports, and by nothing else.
-    var sshConfig: String {
+    package var sshConfig: String {
         """
         Host *
           User \(harness.login)
@@ -180,14 +180,14 @@ struct Person: Sendable {
         """
     }
 
-    var tshArguments: [String] { ["--proxy=\(proxyHost)", "-i", identity] }
+    package var tshArguments: [String] { ["--proxy=\(proxyHost)", "-i", identity] }
 
-    func tsh(_ arguments: String..., input: [UInt8] = []) async throws -> Outcome {
+    package func tsh(_ arguments: String..., input: [UInt8] = []) async throws -> Outcome {
         try await harness.runner.run(harness.programs.tsh, tshArguments + arguments, input: input)
     }
 
     /// What stands before the command when node `node` of `east` is reached on `route`.
-    func sshArguments(_ route: Route, node: String, port: String = "3022", options: [String] = []) -> [String] {
+    package func sshArguments(_ route: Route, node: String, port: String = "3022", options: [String] = []) -> [String] {
         let common = ["-F", sshConfigPath] + options + ["-p", port]
         switch route {
         case .subsystem:
@@ -197,7 +197,7 @@ struct Person: Sendable {
         }
     }
 
-    func ssh(
+    package func ssh(
         _ route: Route, _ node: String, _ command: String, port: String = "3022", options: [String] = [], input: [UInt8] = []
     ) async throws -> Outcome {
         try await harness.runner.run(
