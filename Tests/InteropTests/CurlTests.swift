@@ -5,7 +5,8 @@ import EventLoop
 import SSHWire
 import Testing
 
-/// Debian's curl has its SSH from libssh2 1.10, and so logs in with ECDSA certificates only. It knows no way through another host.
+/// Debian's curl has its SSH from libssh2 1.10, and so logs in with ECDSA certificates only. The way through the
+/// tunnel is `ssh -D`, which `OpenSSHForwardTests` has.
 @Suite("curl", .needs(.curl), .serialized, .timeLimit(.minutes(5)))
 struct CurlTests {
     private func curl(_ site: InteropSite, _ url: String, key: UserKey = .ecdsaP256, pin: PublicKey? = nil, options: [String] = [])
