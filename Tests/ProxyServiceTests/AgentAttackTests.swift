@@ -186,6 +186,28 @@ struct AgentAttackTests {
         }
     }
 
+    @Test func `an agent that is shutting down serves nobody new, and waits for what passes through it`() async throws {
+        try await inWorld { _, world in
+            let pool = try world.startAgents()
+            await world.connected(["east"])
+            let user = try await world.user()
+            let direct = await user.direct("db1.east", 0)
+            #expect(direct.isOpen)
+            pool.stopAccepting()
+            let late = await user.direct("db1.east", 0)
+            #expect(late.refusal?.contains("shutting down") == true, "\(late.refusal ?? "opened")")
+            let waiter = Observed()
+            var isIdle = false
+            pool.whenIdle {
+                isIdle = true
+                waiter.changed()
+            }
+            #expect(!isIdle)
+            direct.channel?.close()
+            await waiter.wait { isIdle }
+        }
+    }
+
     @Test func `a root that announces thousands of proxies does not keep the leaf from another root`() async throws {
         try await inWorld { _, world in
             let rogue = Rogue()

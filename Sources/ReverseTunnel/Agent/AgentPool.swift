@@ -23,6 +23,10 @@ package final class AgentPool {
     private var discovered: [String: [String]] = [:]
     private var timer: LoopTimer?
     private var isStopped = false
+    private var isAccepting = true
+    /// Connections through this agent that stand or are being made.
+    private var passing = 0
+    private var idle: (() -> Void)?
     /// Told whenever ``connected`` may have changed.
     package var onChange: (() -> Void)?
 
@@ -62,6 +66,28 @@ package final class AgentPool {
         self.snapshot = snapshot
         discovered = discovered.filter { snapshot.rootClusters.contains($0.key) }
         reconcile()
+    }
+
+    /// Serves nobody new; the tunnels, and what passes through them, stay until ``stop()``.
+    package func stopAccepting() {
+        isAccepting = false
+    }
+
+    /// Says when nothing passes through this agent, once.
+    package func whenIdle(_ then: @escaping () -> Void) {
+        idle = then
+        sayIfIdle()
+    }
+
+    private func sayIfIdle() {
+        guard passing == 0, let then = idle else { return }
+        idle = nil
+        then()
+    }
+
+    private func left() {
+        passing -= 1
+        sayIfIdle()
     }
 
     package func stop() {
@@ -184,6 +210,7 @@ package final class AgentPool {
                 "cluster": "\(cluster)", "host": "\(destination.host)", "user": "\(destination.user)", "client": "\(destination.client)",
             ])
         do throws(TeleportError) {
+            guard isAccepting else { throw .connectionProblem("the agent of \(snapshot.clusterName) is shutting down") }
             switch destination.host {
             case TransportDestination.nodeList:
                 let roles = try snapshot.localRoles(destination.roles, of: destination.user, from: cluster)
@@ -191,11 +218,9 @@ package final class AgentPool {
                 NodeListChannel.serve(try NodeList(snapshot, visibleTo: identity).json(), request)
             case TransportDestination.authService:
                 let what = "the auth server of \(snapshot.clusterName)"
-                NodeDialer.dial(authServer, what: what, timeout: Self.nodeTimeout, on: loop) { result in
-                    switch result {
-                    case .success(let stream): ChannelPipe.accept(request, stream)
-                    case .failure(let error): request.refuse(.connectFailed, error.message)
-                    }
+                passing += 1
+                NodeDialer.dial(authServer, what: what, timeout: Self.nodeTimeout, on: loop) { [self] result in
+                    pass(result.map { ($0, []) }, request)
                 }
             default:
                 let target = try RouteTarget(host: destination.host, port: destination.port)
@@ -210,11 +235,19 @@ package final class AgentPool {
     }
 
     private func connect(_ address: String, what: String, _ request: ChannelOpenRequest) {
-        NodeDialer.reach(address, what: what, timeout: Self.nodeTimeout, on: loop) { result in
-            switch result {
-            case .success(let node): ChannelPipe.accept(request, node.stream, greeting: node.greeting)
-            case .failure(let error): request.refuse(.connectFailed, error.message)
-            }
+        passing += 1
+        NodeDialer.reach(address, what: what, timeout: Self.nodeTimeout, on: loop) { [self] result in
+            pass(result.map { ($0.stream, $0.greeting) }, request)
+        }
+    }
+
+    private func pass(_ result: Result<(stream: Stream, greeting: [UInt8]), TeleportError>, _ request: ChannelOpenRequest) {
+        switch result {
+        case .success(let (stream, greeting)):
+            ChannelPipe.accept(request, stream, greeting: greeting) { [self] in left() }
+        case .failure(let error):
+            request.refuse(.connectFailed, error.message)
+            left()
         }
     }
 }

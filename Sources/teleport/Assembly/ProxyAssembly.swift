@@ -230,7 +230,8 @@ final class ProxyAssembly {
 
     func drain(_ whenIdle: @escaping () -> Void) {
         servers.forEach { $0.users.stopAccepting() }
-        users.whenIdle(on: loop, whenIdle)
+        agents.stopAccepting()
+        users.whenIdle(on: loop) { [agents] in agents.whenIdle(whenIdle) }
     }
 
     func close(then: @escaping () -> Void) {
