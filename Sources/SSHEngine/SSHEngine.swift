@@ -88,6 +88,11 @@ package struct SSHEngine: ~Copyable {
         if !keyExchange.holdsFirstInit { beginKeyExchange() }
     }
 
+    /// The engine goes on in another thread, which has memory of its own to lend.
+    package mutating func lend(from buffers: BufferPool) {
+        outbox.writer.buffers = buffers
+    }
+
     // MARK: Bytes in, events out
 
     /// The next thing that has happened, or nil when all of `input` has been taken in.

@@ -55,13 +55,16 @@ package final class ChannelOpenRequest {
     /// What follows the common fields (RFC 4254 §5.1).
     package let payload: [UInt8]
     package let connection: SSHConnection
-    private let id: ChannelID
+    private let offer: ChannelOpenOffer
     private var isAnswered = false
+
+    /// As it came, for another loop to answer.
+    var unanswered: ChannelOpenOffer? { isAnswered ? nil : offer }
 
     init(_ offer: ChannelOpenOffer, on connection: SSHConnection) {
         type = offer.type
         payload = offer.payload
-        id = offer.id
+        self.offer = offer
         self.connection = connection
     }
 
@@ -71,13 +74,13 @@ package final class ChannelOpenRequest {
     package func accept(handler: any ChannelHandler, payload: [UInt8] = []) -> SSHChannel {
         precondition(!isAnswered, "a channel is accepted or refused once")
         isAnswered = true
-        return connection.accept(id, type: type, payload: payload, handler: handler)
+        return connection.accept(offer.id, type: type, payload: payload, handler: handler)
     }
 
     package func refuse(_ reason: ChannelOpenFailureReason, _ message: String) {
         precondition(!isAnswered, "a channel is accepted or refused once")
         isAnswered = true
-        connection.refuse(id, reason, message)
+        connection.refuse(offer.id, reason, message)
     }
 }
 

@@ -78,6 +78,30 @@ package final class SSHChannel {
     /// Consumed, but not granted to the peer while the connection's output is full.
     private var withheld = 0
 
+    /// What an open channel is without its loop.
+    struct Moving: Sendable {
+        let id: ChannelID
+        fileprivate let type: String
+        fileprivate let hasReceivedEOF: Bool
+        fileprivate let withheld: Int
+    }
+
+    /// nil while a request is unanswered on either side, and where the channel is not open.
+    var moving: Moving? {
+        guard let id, state == .open, unanswered.isEmpty, replies.isEmpty else { return nil }
+        return Moving(id: id, type: type, hasReceivedEOF: hasReceivedEOF, withheld: withheld)
+    }
+
+    init(_ moving: Moving, on connection: SSHConnection) {
+        id = moving.id
+        type = moving.type
+        state = .open
+        hasReceivedEOF = moving.hasReceivedEOF
+        withheld = moving.withheld
+        isBlocked = true
+        self.connection = connection
+    }
+
     init(_ id: ChannelID?, type: String, state: State, on connection: SSHConnection, handler: any ChannelHandler) {
         self.id = id
         self.type = type

@@ -42,13 +42,14 @@ package final class SSHConnection {
         case closed
     }
 
-    private var engine: SSHEngine
-    private let transport: any SSHTransport
+    /// Goes along where the connection moves to another loop.
+    let held: HeldEngine
+    let transport: any SSHTransport
     private var state = State.running
-    private var channels: [ChannelID: SSHChannel] = [:]
+    private(set) var channels: [ChannelID: SSHChannel] = [:]
     private var unansweredRequests: [GlobalRequest] = []
     private var replies: [((GlobalReply) -> Void)?] = []
-    private var keepAlive: KeepAlive?
+    private(set) var keepAlive: KeepAlive?
     private var deadlineTimer: LoopTimer?
     private var armedDeadline: Instant?
     private var keepAliveTimer: LoopTimer?
@@ -57,9 +58,13 @@ package final class SSHConnection {
     private var isReadingPaused = true
     private var isReady = false
     private var quickStream: TCPStream?
+    /// Channels that the peer opens, and that have been neither accepted nor refused.
+    private(set) var unansweredOpens = 0
     /// For the listener: the user is there; the connection and its transport are gone.
     var authenticated: (() -> Void)?
     var released: (() -> Void)?
+    /// For the listener: the connection goes on on another loop.
+    var moved: (() -> Void)?
     /// Whether a channel waits for the transport to take our output.
     var channelsWaiting = false
 
@@ -90,12 +95,15 @@ package final class SSHConnection {
         _ stream: Stream, _ configuration: ConnectionConfiguration, _ handler: any ConnectionHandler, _ loop: Loop
     ) -> SSHConnection {
         let connection = SSHConnection(StreamTransport(stream), configuration, handler, loop)
-        connection.local = stream.local
-        if let stream = stream as? TCPStream {
-            stream.quickAcknowledgements = true
-            connection.quickStream = stream
-        }
+        connection.began(on: stream)
         return connection
+    }
+
+    private func began(on stream: Stream) {
+        local = stream.local
+        guard let stream = stream as? TCPStream else { return }
+        stream.quickAcknowledgements = true
+        quickStream = stream
     }
 
     /// In the role that the configuration names, over anything that carries bytes: a ``ChannelTransport`` for SSH inside of SSH.
@@ -105,25 +113,74 @@ package final class SSHConnection {
         SSHConnection(transport, configuration, handler, loop)
     }
 
-    private init(
+    private convenience init(
         _ transport: any SSHTransport, _ configuration: ConnectionConfiguration, _ handler: any ConnectionHandler, _ loop: Loop
+    ) {
+        let engine = SSHEngine(
+            configuration: configuration.engine, randomness: configuration.randomness, now: loop.now, buffers: loop.buffers)
+        self.init(transport, HeldEngine(engine), configuration.keepAlive.map(KeepAlive.init), handler, loop)
+    }
+
+    private init(
+        _ transport: any SSHTransport, _ held: HeldEngine, _ keepAlive: KeepAlive?, _ handler: any ConnectionHandler, _ loop: Loop
     ) {
         self.loop = loop
         self.handler = handler
         self.transport = transport
+        self.held = held
+        self.keepAlive = keepAlive
         peer = transport.peer
-        engine = SSHEngine(configuration: configuration.engine, randomness: configuration.randomness, now: loop.now, buffers: loop.buffers)
-        keepAlive = configuration.keepAlive.map(KeepAlive.init)
         transport.user = self
         scheduleFlush()
+    }
+
+    // MARK: Moving to another loop
+
+    /// A connection that has left another loop, ready for channels.
+    convenience init(_ move: ConnectionMove, _ stream: TCPStream, _ handler: any ConnectionHandler, _ loop: Loop) {
+        self.init(StreamTransport(stream), move.held, move.keepAlive, handler, loop)
+        began(on: stream)
+        held.engine.lend(from: loop.buffers)
+        keyExchange = move.keyExchange
+        isReady = true
+        startKeepAlive()
+    }
+
+    /// Whether a logged-in peer and we wait for nothing of each other but what channels carry.
+    var isQuiet: Bool { state == .running && isReady && !isProcessing && unansweredRequests.isEmpty && replies.isEmpty }
+
+    /// The connection goes on without this object, whose engine is another's from here on.
+    func left() {
+        state = .closed
+        deadlineTimer?.cancel()
+        keepAliveTimer?.cancel()
+        quickStream = nil
+        channels = [:]
+        handler = nil
+        released = nil
+        moved?()
+        moved = nil
+    }
+
+    func reopen(_ offer: ChannelOpenOffer) -> ChannelOpenRequest {
+        unansweredOpens += 1
+        return ChannelOpenRequest(offer, on: self)
+    }
+
+    func reopen(_ moving: SSHChannel.Moving) -> SSHChannel {
+        let channel = SSHChannel(moving, on: self)
+        channels[moving.id] = channel
+        // Its handler may have been told on the other loop that there is no room.
+        loop.atEndOfTurn { channel.roomAgain() }
+        return channel
     }
 
     // MARK: State
 
     /// The user who is logged in.
-    package var user: String? { engine.user }
-    package var sessionIdentifier: [UInt8] { engine.sessionIdentifier }
-    package var peerIdentification: String { engine.peerIdentification }
+    package var user: String? { held.engine.user }
+    package var sessionIdentifier: [UInt8] { held.engine.sessionIdentifier }
+    package var peerIdentification: String { held.engine.peerIdentification }
     package var channelCount: Int { channels.count }
     package var isClosed: Bool { state != .running }
     package private(set) var keyExchange: KeyExchangeSummary?
@@ -133,7 +190,7 @@ package final class SSHConnection {
     /// Opens a channel; the handler hears whether it was opened or refused.
     @discardableResult
     package func openChannel(type: String, payload: [UInt8] = [], handler: any ChannelHandler) -> SSHChannel {
-        let id = state == .running ? engine.openChannel(type: type, payload: payload) : nil
+        let id = state == .running ? held.engine.openChannel(type: type, payload: payload) : nil
         let channel = SSHChannel(id, type: type, state: .opening, on: self, handler: handler)
         if let id {
             channels[id] = channel
@@ -162,7 +219,7 @@ package final class SSHConnection {
     /// Ends the connection with a word to the peer; ``ConnectionHandler/connectionClosed(_:error:)`` comes at the end of the turn.
     package func disconnect(_ reason: DisconnectReason = .byApplication, _ message: String) {
         guard state == .running else { return }
-        engine.disconnect(reason: reason, message: message)
+        held.engine.disconnect(reason: reason, message: message)
         end(nil)
     }
 
@@ -177,25 +234,25 @@ package final class SSHConnection {
 
     func command(_ body: (inout SSHEngine) -> Void) {
         guard state == .running else { return }
-        body(&engine)
+        body(&held.engine)
         scheduleFlush()
     }
 
     func send(_ data: Span<UInt8>, on id: ChannelID) {
         guard state == .running else { return }
-        engine.send(data, on: id)
+        held.engine.send(data, on: id)
         gathered()
     }
 
     func sendExtended(_ data: Span<UInt8>, type: UInt32, on id: ChannelID) {
         guard state == .running else { return }
-        engine.sendExtended(data, type: type, on: id)
+        held.engine.sendExtended(data, type: type, on: id)
         gathered()
     }
 
     func consumed(_ count: Int, on id: ChannelID) {
         guard state == .running else { return }
-        engine.consumed(count, on: id)
+        held.engine.consumed(count, on: id)
         scheduleFlush()
     }
 
@@ -207,10 +264,11 @@ package final class SSHConnection {
             channelsWaiting = true
             return false
         }
-        return engine.isWritable(id)
+        return held.engine.isWritable(id)
     }
 
     func accept(_ id: ChannelID, type: String, payload: [UInt8], handler: any ChannelHandler) -> SSHChannel {
+        unansweredOpens -= 1
         let channel = SSHChannel(id, type: type, state: .open, on: self, handler: handler)
         if state == .running {
             channels[id] = channel
@@ -222,6 +280,7 @@ package final class SSHConnection {
     }
 
     func refuse(_ id: ChannelID, _ reason: ChannelOpenFailureReason, _ message: String) {
+        unansweredOpens -= 1
         command { $0.refuseChannel(id, reason: reason, message: message) }
     }
 
@@ -240,7 +299,7 @@ package final class SSHConnection {
         isProcessing = true
         let now = loop.now
         do throws(SSHError) {
-            while state == .running, let event = try engine.nextEvent(in: &bytes, now: now) {
+            while state == .running, let event = try held.engine.nextEvent(in: &bytes, now: now) {
                 handle(event, bytes.span)
             }
         } catch {
@@ -274,6 +333,7 @@ package final class SSHConnection {
             channels[id]?.opened()
         case .channelRefused(let id, let reason, let message): channels.removeValue(forKey: id)?.refused(reason, message)
         case .channelOpenRequested(let offer):
+            unansweredOpens += 1
             handler?.connection(self, opens: ChannelOpenRequest(offer, on: self))
         case .globalRequest(let offer): requested(offer)
         case .globalReply(let success, let payload):
@@ -317,7 +377,7 @@ package final class SSHConnection {
     private func resolve(_ body: (inout SSHEngine) throws(SSHError) -> Void) {
         guard state == .running else { return }
         do throws(SSHError) {
-            try body(&engine)
+            try body(&held.engine)
         } catch {
             end(TeleportError(error))
             return
@@ -337,21 +397,14 @@ package final class SSHConnection {
 
     /// After something that may have made much output: a fast peer brings many times this in one turn.
     private func gathered() {
-        if engine.outputCount >= Self.gatheredBytesMax { writeOutput() }
+        if held.engine.outputCount >= Self.gatheredBytesMax { held.writeOutput(to: transport) }
         scheduleFlush()
-    }
-
-    private func writeOutput() {
-        let count = engine.outputCount
-        guard count > 0 else { return }
-        transport.write(engine.output)
-        engine.consumeOutput(count)
     }
 
     private func flush() {
         isFlushScheduled = false
         guard state != .closed else { return }
-        writeOutput()
+        held.writeOutput(to: transport)
         if state == .ending {
             transport.shutdown()
             return
@@ -361,7 +414,7 @@ package final class SSHConnection {
     }
 
     private func updateReading() {
-        let wants = engine.wantsInput && transport.queuedBytes < Self.unsentBytesMax
+        let wants = held.engine.wantsInput && transport.queuedBytes < Self.unsentBytesMax
         guard wants == isReadingPaused else { return }
         isReadingPaused = !wants
         if wants { transport.resumeReading() } else { transport.pauseReading() }
@@ -371,7 +424,7 @@ package final class SSHConnection {
 
     /// A deadline that has moved back is found out when the old one is due.
     private func updateDeadline() {
-        guard let deadline = engine.nextDeadline else { return }
+        guard let deadline = held.engine.nextDeadline else { return }
         if let armedDeadline, armedDeadline <= deadline { return }
         deadlineTimer?.cancel()
         armedDeadline = deadline
@@ -382,7 +435,7 @@ package final class SSHConnection {
         armedDeadline = nil
         guard state == .running else { return }
         do throws(SSHError) {
-            try engine.handleDeadline(now: loop.now)
+            try held.engine.handleDeadline(now: loop.now)
         } catch {
             end(TeleportError(error))
             return
@@ -439,6 +492,22 @@ package final class SSHConnection {
         let handler = handler
         self.handler = nil
         handler?.connectionClosed(self, error: error)
+    }
+}
+
+/// Apart from the connection, which stays where it is when its engine moves to another loop.
+final class HeldEngine {
+    var engine: SSHEngine
+
+    init(_ engine: consuming SSHEngine) {
+        self.engine = engine
+    }
+
+    func writeOutput(to transport: any SSHTransport) {
+        let count = engine.outputCount
+        guard count > 0 else { return }
+        transport.write(engine.output)
+        engine.consumeOutput(count)
     }
 }
 

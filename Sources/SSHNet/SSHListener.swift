@@ -75,16 +75,31 @@ package final class SSHListener {
 
     private func begin(_ stream: TCPStream, _ peer: SocketAddress, _ ip: IPAddress) {
         let connection = SSHConnection.server(stream: stream, configuration: configuration(), handler: makeHandler(peer), on: loop)
-        connections[ObjectIdentifier(connection)] = connection
         connection.authenticated = { [weak self, shared] in
             shared.loggedIn(ip)
             self?.adjust()
         }
+        keep(connection, ip)
+    }
+
+    private func keep(_ connection: SSHConnection, _ ip: IPAddress) {
+        connections[ObjectIdentifier(connection)] = connection
+        connection.moved = { [weak self, unowned connection] in self?.connections[ObjectIdentifier(connection)] = nil }
         connection.released = { [weak self, shared, unowned connection] in
             self?.connections[ObjectIdentifier(connection)] = nil
             shared.left(ip, isStranger: connection.authenticated != nil)
             self?.adjust()
         }
+    }
+
+    /// A connection of another listener of the same address, which has moved to this one's loop.
+    func adopt(_ connection: SSHConnection) {
+        if let ip = connection.peer?.ip?.limited { keep(connection, ip) }
+    }
+
+    /// A connection of another listener of the same address that did not survive its move.
+    func lost(_ peer: SocketAddress?) {
+        if let ip = peer?.ip?.limited { shared.left(ip, isStranger: false) }
     }
 
     /// Accepts while there is room.

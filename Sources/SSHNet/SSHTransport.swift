@@ -37,6 +37,13 @@ final class StreamTransport: SSHTransport, StreamHandler {
         stream.handler = self
     }
 
+    /// Takes the stream off its loop; nobody hears of it here any more.
+    func leave() -> MovingStream? {
+        guard let moving = (stream as? TCPStream)?.leave() else { return nil }
+        user = nil
+        return moving
+    }
+
     var peer: SocketAddress? { stream.peer }
     var queuedBytes: Int { stream.queuedBytes }
     var isWritable: Bool { stream.isWritable }

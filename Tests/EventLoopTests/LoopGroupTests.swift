@@ -64,6 +64,42 @@ struct LoopGroupTests {
         }
     }
 
+    @Test func `a stream moves to another loop with what its peer has not taken, and goes on there`() async throws {
+        try await onLoops(2) { group, eventLoop in
+            let loop = eventLoop.inside
+            let bytes = megabytes(16, seed: 5)
+            let end = Array("and from the other loop".utf8)
+            let accepted = Box<TCPStream>()
+            let listener = try TCPListener(address: .anyPort, on: loop) { accepted.value = $0 }
+            let client = try await connect(to: listener.address, on: loop)
+            let recorder = Recorder()
+            client.handler = recorder
+            while accepted.value == nil {
+                await withCheckedContinuation { continuation in loop.schedule(after: .milliseconds(1)) { continuation.resume() } }
+            }
+            let stream = try #require(accepted.value)
+            stream.write(bytes)
+            // Some of what waits is on its way when the stream leaves.
+            client.resumeReading()
+            await recorder.wait { $0.bytes.count > 6 << 20 }
+            client.pauseReading()
+            #expect(stream.queuedBytes > 0)
+            let moving = try #require(stream.leave())
+            group.loops[1].post { other in
+                guard let stream = try? TCPStream(moving, on: other.inside) else { return }
+                stream.write(end)
+                stream.closeAfterWrites()
+            }
+            client.resumeReading()
+            await recorder.wait { $0.hasEnded }
+            let isSame = recorder.bytes == bytes + end
+            #expect(isSame, "\(recorder.bytes.count) of \(bytes.count + end.count) bytes")
+            #expect(stream.isClosing && stream.leave() == nil)
+            client.close()
+            listener.close()
+        }
+    }
+
     @Test func `the group ends with its first loop, and what is open on the others is closed`() async throws {
         let closed = Lock(false)
         try await onLoops(2) { group, _ in

@@ -1,4 +1,5 @@
 import Base
+import ClusterModel
 import EventLoop
 import ProxyService
 import ReverseTunnel
@@ -25,10 +26,31 @@ struct LoopsTests {
                 let other = await user.direct("db2.east", 22)
                 #expect(other.refusal?.contains("db2") == true, "\(other.refusal ?? "")")
             }
+            // Each went to the loop of the tunnel with its first route.
+            #expect([0, users.count].contains(world.proxy.connectionCount))
         }
     }
 
-    @Test func `megabytes come back whole from a site, by whatever loop`() async throws {
+    @Test func `users who have moved to another loop are cut off when their authority is replaced`() async throws {
+        try await inWorld(loops: 2) { _, world in
+            try world.startAgents()
+            await world.connected(["east"])
+            var users: [Client] = []
+            for _ in 0..<8 {
+                let user = try await world.user()
+                #expect(await user.direct("db1.east", 22).isOpen)
+                users.append(user)
+            }
+            var state = World.hub(node: world.hubNode.address)
+            state.authorities[0].publicKeys = [Authorities.shared.stranger.publicKey.text()]
+            world.update(state)
+            for user in users { await user.wait { user.isClosed } }
+        }
+    }
+
+    /// - Parameter moves: whether nothing keeps a user on the loop where it came in.
+    @Test(arguments: [true, false])
+    func `megabytes come back whole from a site, by whatever loop`(moves: Bool) async throws {
         try await inWorld(loops: 2) { _, world in
             let echoes = Echoes()
             let agent = try await world.agent { echoes.accept($0) }
@@ -36,6 +58,7 @@ struct LoopsTests {
             var transfers: [Transfer] = []
             for number in 0..<8 {
                 let user = try await world.user()
+                if !moves { #expect(await user.open(.session).isOpen) }
                 let transfer = Transfer(megabytes(2, seed: UInt64(number)))
                 transfers.append(transfer)
                 let open = ChannelOpenType.directTCPIP(.init(host: "db1.east", port: 22, originatorAddress: "127.0.0.1", originatorPort: 1))

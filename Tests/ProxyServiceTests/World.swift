@@ -42,6 +42,7 @@ struct Servers {
         let snapshot: ClusterSnapshot
         let configuration: ConnectionConfiguration
         let directory = SiteDirectory()
+        let peers = ProxyPeers()
         let authServer: String
         let users: SharedListener
         let agents: SharedListener
@@ -54,8 +55,8 @@ extension Servers {
         tunnels = TunnelServer(
             snapshot: parts.snapshot, directory: parts.directory, configuration: { parts.configuration }, on: loop, logger: parts.logger)
         proxy = ProxyServer(
-            snapshot: parts.snapshot, registry: tunnels.registry, authServer: parts.authServer, configuration: { parts.configuration },
-            on: loop, logger: parts.logger)
+            snapshot: parts.snapshot, registry: tunnels.registry, peers: parts.peers, authServer: parts.authServer,
+            configuration: { parts.configuration }, on: loop, logger: parts.logger)
         try tunnels.listen(parts.agents)
         try proxy.listen(parts.users)
     }

@@ -107,7 +107,7 @@ let unsafeFiles: Set<String> = [
 /// The files that own a thread boundary.
 let uncheckedSendableFiles: Set<String> = [
     "Base/Locking/Lock.swift", "Crypto/Handles/OpenSSLHandle.swift", "EventLoop/Loop/LoopBound.swift",
-    "EventLoop/Loop/LoopQueue.swift", "EventLoop/Loop/WorkRequest.swift",
+    "EventLoop/Loop/LoopQueue.swift", "EventLoop/Loop/WorkRequest.swift", "SSHNet/ConnectionMove.swift",
 ]
 
 /// The files that use atomics; `Synchronization.Mutex` is used nowhere (see ``Lock``).

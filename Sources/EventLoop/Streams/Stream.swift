@@ -26,13 +26,13 @@ package class Stream: LoopHandle {
     package fileprivate(set) var local: SocketAddress?
     package private(set) var isWritable = true
     /// Whether the queue, once empty, is followed by the end of this direction.
-    private var isShuttingDown = false
+    fileprivate var isShuttingDown = false
     private var isShutDown = false
     private var isReading = false
-    private var hasEnded = false
+    fileprivate var hasEnded = false
     private var closesWhenFlushed = false
-    private var failure: TeleportError?
-    private var queue = WriteQueue()
+    fileprivate var failure: TeleportError?
+    fileprivate var queue = WriteQueue()
 
     /// Above this the writer is asked to stop; a few round trips' worth on a fast path.
     package static let queuedBytesHigh = 512 << 10
@@ -211,6 +211,28 @@ package class Stream: LoopHandle {
     }
 }
 
+/// A TCP connection between two loops: its descriptor, and what goes out first on the new one.
+package final class MovingStream: Sendable {
+    private let descriptor: Lock<CInt?>
+    fileprivate let unsent: [UInt8]
+
+    fileprivate init(_ descriptor: CInt, unsent: [UInt8]) {
+        self.descriptor = Lock(descriptor)
+        self.unsent = unsent
+    }
+
+    deinit {
+        if let descriptor = descriptor.withLock({ $0 }) { Glibc.close(descriptor) }
+    }
+
+    fileprivate func take() -> CInt {
+        descriptor.withLock { descriptor in
+            guard let taken = descriptor.take() else { preconditionFailure("a stream arrives once") }
+            return taken
+        }
+    }
+}
+
 /// A TCP connection.
 package final class TCPStream: Stream {
     /// Whether each read is acknowledged at once: our acknowledgement releases a peer that has Nagle's algorithm on during its handshake.
@@ -234,6 +256,28 @@ package final class TCPStream: Stream {
             throw UVError.error(code, "adopting a socket")
         }
         connected()
+    }
+
+    /// Takes over a connection that has left another loop. Paused, as every new stream.
+    package convenience init(_ moving: MovingStream, on loop: Loop) throws(TeleportError) {
+        try self.init(descriptor: moving.take(), on: loop)
+        write(moving.unsent)
+    }
+
+    /// Takes the connection off this loop, with what the kernel has not taken of what was written; the handler hears nothing more.
+    ///
+    /// - Returns: nil where either direction has ended or no descriptor is left; then nothing has changed.
+    package func leave() -> MovingStream? {
+        guard !isClosing, !isShuttingDown, !hasEnded, failure == nil else { return nil }
+        let copy = shim_duplicate_above(descriptor, 0)
+        guard copy >= 0 else { return nil }
+        pauseReading()
+        // Libuv takes what it has written of the part that flies off this count.
+        let flyingLeft = unsafe uv_stream_get_write_queue_size(pointer(uv_stream_t.self))
+        let unsent = queue.unsent(flyingLeft: flyingLeft)
+        handler = nil
+        close()
+        return MovingStream(copy, unsent: unsent)
     }
 
     private func connected() {

@@ -40,6 +40,16 @@ struct WriteQueue: ~Copyable {
         flying.release(to: spares)
     }
 
+    /// All of it that the kernel has not taken.
+    ///
+    /// - Parameter flyingLeft: how much of what flies libuv still has.
+    func unsent(flyingLeft: Int) -> [UInt8] {
+        var bytes: [UInt8] = []
+        if isFlying { flying.append(last: flyingLeft, to: &bytes) }
+        waiting.append(last: waiting.count, to: &bytes)
+        return bytes
+    }
+
     mutating func discard(_ spares: SpareBlocks) {
         waiting.release(to: spares)
     }
@@ -66,6 +76,11 @@ struct WriteQueue: ~Copyable {
                 unsafe (memory + count).update(from: base, count: source.count)
             }
             count += bytes.count
+        }
+
+        func append(last count: Int, to bytes: inout [UInt8]) {
+            guard let memory = unsafe memory, count > 0 else { return }
+            unsafe bytes.append(contentsOf: UnsafeBufferPointer(start: memory + (self.count - count), count: count))
         }
 
         mutating func release(to spares: SpareBlocks) {

@@ -14,10 +14,58 @@ final class ProxyConnection: ConnectionHandler {
     private var connection: SSHConnection?
     private(set) var identity: AccessIdentity?
     private var authority: PublicKey?
+    /// Once is enough: where the next route leads to another loop, its bytes cross over.
+    private var hasMoved = false
 
     init(_ server: ProxyServer, peer: SocketAddress) {
         self.server = server
         self.peer = peer
+    }
+
+    /// A user who was let in on another loop.
+    init(_ server: ProxyServer, _ user: MovingUser) {
+        self.server = server
+        peer = user.peer
+        identity = user.identity
+        authority = user.authority
+        hasMoved = true
+    }
+
+    // MARK: Moving to another loop
+
+    /// Goes on elsewhere with what the peer has asked for, if nothing else goes on here. For the end of a turn.
+    ///
+    /// - Returns: whether it did; then this object and the route that is being made are at their end.
+    func move(to eventLoop: EventLoop, for asker: ProxyRoute.Asker) -> Bool {
+        guard !hasMoved, let connection, let identity, let authority, let target = server.peers.server(on: eventLoop) else { return false }
+        let move: ConnectionMove?
+        var subsystem: ProxySession.Asked?
+        switch asker {
+        case .request(let request): move = connection.leave(with: request)
+        case .session(let session, let channel):
+            subsystem = session.asked
+            move = connection.leave(with: channel)
+        }
+        guard let move else { return false }
+        self.connection = nil
+        server.forget(self)
+        let user = MovingUser(peer: peer, identity: identity, authority: authority, subsystem: subsystem)
+        target.eventLoop.post { loop in target.value(on: loop)?.object?.arrive(user, move) }
+        return true
+    }
+
+    /// - Parameter review: is called once the connection is known here, and before anything is done for its peer.
+    func goOn(_ arrival: ConnectionMove.Arrival, _ asked: ProxySession.Asked?, review: () -> Void) {
+        switch arrival {
+        case .request(let request):
+            connection = request.connection
+            review()
+            self.connection(request.connection, opens: request)
+        case .channel(let channel):
+            connection = channel.connection
+            review()
+            if let asked { ProxySession.goOn(self, asked, channel) }
+        }
     }
 
     /// Cuts the user off, unless the key that signed their certificate is among `keys`.
@@ -78,7 +126,7 @@ final class ProxyConnection: ConnectionHandler {
             request.accept(handler: ProxySession(self))
         case .directTCPIP(let endpoints):
             do throws(TeleportError) {
-                ProxyRoute(self).open(try RouteTarget(host: endpoints.host, port: endpoints.port)) { result in
+                ProxyRoute(self, for: .request(request)).open(try RouteTarget(host: endpoints.host, port: endpoints.port)) { result in
                     switch result {
                     case .success(.stream(let stream, let greeting)): ChannelPipe.accept(request, stream, greeting: greeting)
                     case .success(.channel(let channel)): ChannelPipe.accept(request, channel)

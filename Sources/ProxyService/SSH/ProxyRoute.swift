@@ -15,13 +15,21 @@ enum RouteEnd {
 
 /// The making of one route: from what a user asks to a connection that leads there. What goes wrong is this user's alone.
 final class ProxyRoute: ChannelHandler {
+    /// Who waits for the route, and goes along where its user moves to another loop.
+    enum Asker {
+        case request(ChannelOpenRequest)
+        case session(ProxySession, SSHChannel)
+    }
+
     private let user: ProxyConnection
+    private let asker: Asker
     private let server: ProxyServer
     private var then: ((Result<RouteEnd, TeleportError>) -> Void)?
     private var site = ""
 
-    init(_ user: ProxyConnection) {
+    init(_ user: ProxyConnection, for asker: Asker) {
         self.user = user
+        self.asker = asker
         server = user.server
     }
 
@@ -63,9 +71,16 @@ final class ProxyRoute: ChannelHandler {
         switch try server.registry.tunnel(to: site) {
         case .here(let tunnel): try tunnel.transport(to: destination, timeout: ProxyServer.routeTimeout, handler: self)
         case .elsewhere(let place):
-            place.transport(to: destination, timeout: ProxyServer.routeTimeout, on: server.loop) { [self] result in
-                finish(result.map { .elsewhere($0) })
+            // What the peer has sent ahead is taken in before.
+            server.loop.atEndOfTurn { [self] in
+                if user.move(to: place.eventLoop, for: asker) { then = nil } else { cross(to: place, destination) }
             }
+        }
+    }
+
+    private func cross(to place: TunnelPlace, _ destination: TransportDestination) {
+        place.transport(to: destination, timeout: ProxyServer.routeTimeout, on: server.loop) { [self] result in
+            finish(result.map { .elsewhere($0) })
         }
     }
 

@@ -14,6 +14,7 @@ internal import SSHWire
 package final class ProxyServer {
     let loop: Loop
     let registry: SiteRegistry
+    let peers: ProxyPeers
     let logger: Logger
     private(set) var snapshot: ClusterSnapshot
     /// `HOST:PORT` of this cluster's auth API.
@@ -21,22 +22,26 @@ package final class ProxyServer {
     private let configuration: () -> ConnectionConfiguration
     private var listener: SSHListener?
     private var connections: [ObjectIdentifier: ProxyConnection] = [:]
+    private var isClosed = false
 
     /// A node, or a site's agent and its node, that has not answered by then is not reachable.
     static let routeTimeout: Duration = .seconds(15)
+    private static let farewell = "the proxy is shutting down"
 
     /// - Parameter registry: of the same loop.
     /// - Parameter configuration: asked for every connection, so that a renewed host certificate is used at once.
     package init(
-        snapshot: ClusterSnapshot, registry: SiteRegistry, authServer: String, configuration: @escaping () -> ConnectionConfiguration,
-        on loop: Loop, logger: Logger
+        snapshot: ClusterSnapshot, registry: SiteRegistry, peers: ProxyPeers, authServer: String,
+        configuration: @escaping () -> ConnectionConfiguration, on loop: Loop, logger: Logger
     ) {
         self.authServer = authServer
         self.snapshot = snapshot
         self.registry = registry
+        self.peers = peers
         self.configuration = configuration
         self.loop = loop
         self.logger = logger
+        peers.join(self)
     }
 
     package func listen(_ shared: SharedListener) throws(TeleportError) {
@@ -47,8 +52,29 @@ package final class ProxyServer {
     /// A new state of the cluster. Users whose authority is gone are cut off.
     package func update(_ snapshot: ClusterSnapshot) {
         self.snapshot = snapshot
-        let keys = Set(snapshot.userAuthorities.filter { $0.cluster == snapshot.clusterName }.map(\.key))
+        let keys = trustedKeys
         for connection in connections.values { connection.end(unlessSignedBy: keys) }
+    }
+
+    private var trustedKeys: Set<PublicKey> {
+        Set(snapshot.userAuthorities.filter { $0.cluster == snapshot.clusterName }.map(\.key))
+    }
+
+    /// Goes on with a user of another loop, who was let in there.
+    func arrive(_ user: MovingUser, _ move: ConnectionMove) {
+        guard let listener else { preconditionFailure("users come before the proxy listens") }
+        let connection = ProxyConnection(self, user)
+        do throws(TeleportError) {
+            let arrival = try move.arrive(on: loop, at: listener, handler: connection)
+            register(connection)
+            connection.goOn(arrival, user.subsystem) { [self] in
+                // What was decided while the user was on the way.
+                connection.end(unlessSignedBy: trustedKeys)
+                if isClosed { listener.disconnectAll(Self.farewell) }
+            }
+        } catch {
+            logger.warning("a user's connection was lost", metadata: ["peer": "\(user.peer)", "error": "\(error.message)"])
+        }
     }
 
     /// The users that are there go on.
@@ -59,8 +85,9 @@ package final class ProxyServer {
     package var connectionCount: Int { listener?.connectionCount ?? 0 }
 
     package func close() {
+        isClosed = true
         listener?.close()
-        listener?.disconnectAll("the proxy is shutting down")
+        listener?.disconnectAll(Self.farewell)
     }
 
     func register(_ connection: ProxyConnection) {

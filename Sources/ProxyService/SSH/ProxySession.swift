@@ -11,12 +11,34 @@ internal import SSHWire
 final class ProxySession: ChannelHandler {
     private let user: ProxyConnection
     private var isTaken = false
+    private var subsystem: ProxySubsystem?
     /// Sent by the client before its route was there; its window bounds it.
     private var early: [UInt8] = []
 
     init(_ user: ProxyConnection) {
         self.user = user
     }
+
+    // MARK: Moving to another loop
+
+    /// What the client has asked for, and sent ahead.
+    struct Asked: Sendable {
+        fileprivate let subsystem: ProxySubsystem
+        fileprivate let early: [UInt8]
+    }
+
+    var asked: Asked? { subsystem.map { Asked(subsystem: $0, early: early) } }
+
+    /// With a channel whose subsystem was accepted on another loop.
+    static func goOn(_ user: ProxyConnection, _ asked: Asked, _ channel: SSHChannel) {
+        let session = ProxySession(user)
+        session.isTaken = true
+        session.early = asked.early
+        channel.handler = session
+        session.begin(asked.subsystem, channel)
+    }
+
+    // MARK: Requests
 
     func channel(_ channel: SSHChannel, request: ChannelRequest) {
         guard !isTaken, case .subsystem(let name)? = try? SessionRequest(type: request.type, payload: request.payload) else {
@@ -26,7 +48,16 @@ final class ProxySession: ChannelHandler {
         // OpenSSH shows nothing of a refused subsystem but its name: accept it, and where it fails say why on stderr.
         request.reply(true)
         do throws(TeleportError) {
-            try serve(try ProxySubsystem(parsing: name), channel)
+            begin(try ProxySubsystem(parsing: name), channel)
+        } catch {
+            fail(channel, error)
+        }
+    }
+
+    private func begin(_ subsystem: ProxySubsystem, _ channel: SSHChannel) {
+        self.subsystem = subsystem
+        do throws(TeleportError) {
+            try serve(subsystem, channel)
         } catch {
             fail(channel, error)
         }
@@ -36,12 +67,14 @@ final class ProxySession: ChannelHandler {
         let server = user.server
         switch subsystem {
         case .dial(let target):
-            ProxyRoute(user).open(target) { [self] in joined($0, channel) }
+            ProxyRoute(user, for: .session(self, channel)).open(target) { [self] in joined($0, channel) }
         case .sites:
             answer(channel, try SiteList(server.snapshot, isConnected: server.registry.isConnected).json())
         case .nodes(let site):
             if let site, site != server.snapshot.clusterName {
-                ProxyRoute(user).openService(TransportDestination.nodeList, of: site) { [self] in joined($0, channel) }
+                ProxyRoute(user, for: .session(self, channel)).openService(TransportDestination.nodeList, of: site) { [self] in
+                    joined($0, channel)
+                }
             } else {
                 guard let identity = user.identity else { throw .accessDenied("nobody is logged in") }
                 answer(channel, try NodeList(server.snapshot, visibleTo: identity).json())
@@ -54,7 +87,9 @@ final class ProxySession: ChannelHandler {
                     [self] in joined($0.map { .stream($0, greeting: []) }, channel)
                 }
             }
-            ProxyRoute(user).openService(TransportDestination.authService, of: site) { [self] in joined($0, channel) }
+            ProxyRoute(user, for: .session(self, channel)).openService(TransportDestination.authService, of: site) { [self] in
+                joined($0, channel)
+            }
         }
     }
 

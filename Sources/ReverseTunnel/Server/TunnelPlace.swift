@@ -9,6 +9,8 @@ package struct TunnelPlace: Sendable {
     let agent: String
     let registry: LoopBound<Weak<SiteRegistry>>
 
+    package var eventLoop: EventLoop { registry.eventLoop }
+
     /// Opens a channel of the tunnel on the tunnel's loop.
     ///
     /// - Parameter then: is called on `loop`, once, with the end of the channel that is there; it is to be joined at once.

@@ -86,6 +86,7 @@ final class ProxyAssembly {
         tunnelLimits.channelsMax = 16_384
         let agentLimits = tunnelLimits
         let sites = SiteDirectory()
+        let peers = ProxyPeers()
         let listenerLimits = config.limits.listener
         let count = loops.loops.count
         let userListener = try SharedListener(address: proxy.listen, limits: listenerLimits, listeners: count)
@@ -95,7 +96,7 @@ final class ProxyAssembly {
                 snapshot: snapshot, directory: sites,
                 configuration: { configuration(credentials, agentLimits, AgentPool.heartbeat, randomness) }, on: loop, logger: logger)
             let users = ProxyServer(
-                snapshot: snapshot, registry: tunnels.registry, authServer: authServer,
+                snapshot: snapshot, registry: tunnels.registry, peers: peers, authServer: authServer,
                 configuration: {
                     configuration(credentials, userLimits, KeepAlive.Options(interval: .seconds(30), missesMax: 3), randomness)
                 }, on: loop, logger: logger)
