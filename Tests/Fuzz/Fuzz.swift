@@ -23,6 +23,7 @@ struct Fuzz {
             unsafe Target(name: "name-list") { unsafe run($0, $1, fuzzNameList) },
             unsafe Target(name: "terminal-modes") { unsafe run($0, $1, fuzzTerminalModes) },
             unsafe Target(name: "channel-types") { unsafe run($0, $1, fuzzChannelTypes) },
+            unsafe Target(name: "socks-answer") { unsafe run($0, $1, fuzzSocksAnswer) },
             unsafe Target(name: "public-key") { unsafe run($0, $1, fuzzPublicKey) },
             unsafe Target(name: "certificate") { unsafe run($0, $1, fuzzCertificate) },
             unsafe Target(name: "agent") { unsafe run($0, $1, fuzzAgent) },

@@ -53,6 +53,26 @@ func fuzzNameList(_ bytes: [UInt8]) {
     if writer.finish() != Array(bytes[..<reader.offset]) { fatalError("a name-list is written otherwise than it was read") }
 }
 
+/// The answer of a SOCKS server, in pieces.
+func fuzzSocksAnswer(_ bytes: [UInt8]) {
+    var choices = Choices(bytes)
+    var connect = SocksConnect(host: "db1", port: 22)
+    let size = 1 + choices.number(below: 16)
+    var rest = choices.rest()[...]
+    while !rest.isEmpty {
+        let piece = Array(rest.prefix(size))
+        rest = rest.dropFirst(size)
+        do throws(SocksConnect.Refusal) {
+            guard let count = try connect.receive(piece.span) else { continue }
+            precondition((1...piece.count).contains(count), "an answer ends outside of what came")
+            return
+        } catch {
+            precondition(!error.explanation.isEmpty)
+            return
+        }
+    }
+}
+
 func fuzzTerminalModes(_ bytes: [UInt8]) {
     guard let modes = try? TerminalModes(decoding: bytes) else { return }
     expectSame(modes, try? TerminalModes(decoding: modes.encoded()), "terminal modes")
