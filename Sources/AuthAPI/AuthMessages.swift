@@ -199,11 +199,13 @@ package struct UserCertificates: Codable, Equatable, Sendable {
     package var expires: UnixTime
     /// Host authorities of this cluster and its leaves, and this cluster's TLS authority.
     package var authorities: [CertificateAuthority]
+    /// Lines of `known_hosts` for hosts of OpenSSH sites that have no certificate of these authorities.
+    package var knownHosts: [String]
 
     package init(
         user: String, cluster: String, sshCertificate: String, tlsCertificate: String?, logins: [String], roles: [String],
         expires: UnixTime,
-        authorities: [CertificateAuthority]
+        authorities: [CertificateAuthority], knownHosts: [String]
     ) {
         self.user = user
         self.cluster = cluster
@@ -213,10 +215,12 @@ package struct UserCertificates: Codable, Equatable, Sendable {
         self.roles = roles
         self.expires = expires
         self.authorities = authorities
+        self.knownHosts = knownHosts
     }
 
     private enum CodingKeys: String, CodingKey {
         case user, cluster, logins, roles, expires, authorities
+        case knownHosts = "known_hosts"
         case sshCertificate = "ssh_certificate"
         case tlsCertificate = "tls_certificate"
     }

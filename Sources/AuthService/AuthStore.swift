@@ -24,6 +24,7 @@ struct AuthStore: Sendable {
     let trustedClusters: TypedCollection<TrustedCluster>
     let remoteClusters: TypedCollection<RemoteCluster>
     let reverseTunnels: TypedCollection<ReverseTunnelRecord>
+    let opensshSites: TypedCollection<OpenSSHSite>
     let cluster: TypedCollection<ClusterRecord>
 
     /// Everything that snapshots are made of lies under this key, and nothing else.
@@ -47,6 +48,7 @@ struct AuthStore: Sendable {
         trustedClusters = TypedCollection("trusted cluster", in: store, under: StoreKey("shared", "trusted_clusters"))
         remoteClusters = TypedCollection("remote cluster", in: store, under: StoreKey("shared", "remote_clusters"))
         reverseTunnels = TypedCollection("reverse tunnel", in: store, under: StoreKey("shared", "reverse_tunnels"))
+        opensshSites = TypedCollection("OpenSSH site", in: store, under: StoreKey("shared", "openssh_sites"))
     }
 
     func authorityName(_ type: AuthorityKind, _ cluster: String) -> String { "\(type.rawValue).\(cluster)" }

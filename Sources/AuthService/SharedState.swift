@@ -18,6 +18,7 @@ struct SharedState {
     private var trustedClusters: [String: TrustedCluster] = [:]
     private var remoteClusters: [String: RemoteCluster] = [:]
     private var reverseTunnels: [String: ReverseTunnelRecord] = [:]
+    private var opensshSites: [String: OpenSSHSite] = [:]
 
     init(clusterName: String, collections: AuthStore, range: StoreRange) throws(TeleportError) {
         self.clusterName = clusterName
@@ -46,7 +47,7 @@ struct SharedState {
             revision: revision, clusterName: clusterName, authorities: sorted(authorities), roles: sorted(roles), nodes: sorted(nodes),
             proxies: sorted(proxies), authServers: sorted(authServers), trustedClusters: sorted(trustedClusters).map(\.withoutToken),
             remoteClusters: sorted(remotes).map { RemoteCluster(name: $0.name, connected: connected.contains($0.name)) },
-            reverseTunnels: sorted(reverseTunnels))
+            reverseTunnels: sorted(reverseTunnels), opensshSites: sorted(opensshSites))
     }
 
     /// When a tunnel of `cluster` was last reported.
@@ -93,6 +94,7 @@ struct SharedState {
         if isIn(collections.trustedClusters) { return Self.set(&trustedClusters, name, try collections.trustedClusters.decode(item).value) }
         if isIn(collections.remoteClusters) { return Self.set(&remoteClusters, name, try collections.remoteClusters.decode(item).value) }
         if isIn(collections.reverseTunnels) { return Self.set(&reverseTunnels, name, try collections.reverseTunnels.decode(item).value) }
+        if isIn(collections.opensshSites) { return Self.set(&opensshSites, name, try collections.opensshSites.decode(item).value) }
         return false
     }
 
@@ -107,6 +109,7 @@ struct SharedState {
         if collections.trustedClusters.prefix.isPrefix(of: key) { return trustedClusters.removeValue(forKey: name) != nil }
         if collections.remoteClusters.prefix.isPrefix(of: key) { return remoteClusters.removeValue(forKey: name) != nil }
         if collections.reverseTunnels.prefix.isPrefix(of: key) { return reverseTunnels.removeValue(forKey: name) != nil }
+        if collections.opensshSites.prefix.isPrefix(of: key) { return opensshSites.removeValue(forKey: name) != nil }
         return false
     }
 

@@ -52,7 +52,7 @@ package enum AdminConnection {
             throw .badParameter("\(path) has no certificate for the auth API; make one with `tctl auth sign --user=… --format=file`")
         }
         let identity = try ClientIdentity(
-            privateKey: file.privateKey, certificate: file.certificate, authorityLines: file.authorityLines, name: path)
+            privateKey: file.privateKey, certificate: file.certificate, knownHosts: file.knownHosts, name: path)
         return HostIdentity(
             uuid: identity.user, hostname: identity.user, cluster: identity.cluster, role: .admin, sshPrivateKey: file.privateKey,
             sshCertificate: file.certificate, tlsPrivateKey: tls.privateKey, tlsCertificate: tls.certificate,

@@ -9,14 +9,19 @@ package struct ClientIdentity: Sendable {
     package let key: PrivateKey
     package let certificate: Certificate
     package let hostAuthorities: [TrustedAuthority]
+    /// Keys of hosts that are known without a certificate, as `NODE.SITE`.
+    package let hostKeys: KnownHosts
     /// The cluster that issued the certificate.
     package let cluster: String
 
-    package init(key: PrivateKey, certificate: Certificate, hostAuthorities: [TrustedAuthority]) throws(TeleportError) {
+    package init(
+        key: PrivateKey, certificate: Certificate, hostAuthorities: [TrustedAuthority], hostKeys: KnownHosts = KnownHosts()
+    ) throws(TeleportError) {
         guard certificate.publicKey == key.publicKey else { throw .badParameter("the certificate is not over the private key beside it") }
         self.key = key
         self.certificate = certificate
         self.hostAuthorities = hostAuthorities
+        self.hostKeys = hostKeys
         cluster = certificate.extensions[CertificateExtension.authority] ?? hostAuthorities.first?.cluster ?? ""
     }
 
@@ -54,15 +59,15 @@ package struct ClientIdentity: Sendable {
             certificateText = String(decoding: try FileIO.read(beside, max: 1 << 20), as: UTF8.self)
         }
         // A key in the form of OpenSSH brings no authorities.
-        var lines = file.authorityLines
+        var lines = file.knownHosts
         if lines.isEmpty, let knownHosts, try FileIO.status(knownHosts) != nil {
             lines = String(decoding: try FileIO.read(knownHosts, max: 1 << 20), as: UTF8.self).split(whereSeparator: \.isNewline).map(
                 String.init)
         }
-        try self.init(privateKey: file.privateKey, certificate: certificateText, authorityLines: lines, name: path)
+        try self.init(privateKey: file.privateKey, certificate: certificateText, knownHosts: lines, name: path)
     }
 
-    package init(privateKey: String, certificate: String, authorityLines: [String], name: String) throws(TeleportError) {
+    package init(privateKey: String, certificate: String, knownHosts: [String], name: String) throws(TeleportError) {
         let key: PrivateKey
         let parsed: Certificate
         do throws(KeyError) {
@@ -71,10 +76,13 @@ package struct ClientIdentity: Sendable {
         } catch {
             throw .badParameter("\(name) cannot be read as an identity: \(error.explanation)", cause: error)
         }
-        let authorities = authorityLines.compactMap { line -> TrustedAuthority? in
-            guard let entry = try? KnownHostsLine(line: line), entry.marker == .certAuthority, !entry.comment.isEmpty else { return nil }
+        let entries = knownHosts.compactMap { try? KnownHostsLine(line: $0) }
+        let authorities = entries.compactMap { entry -> TrustedAuthority? in
+            guard entry.marker == .certAuthority, !entry.comment.isEmpty else { return nil }
             return TrustedAuthority(key: entry.key, use: .host, cluster: entry.comment)
         }
-        try self.init(key: key, certificate: parsed, hostAuthorities: authorities)
+        var hostKeys = KnownHosts()
+        for entry in entries where entry.marker == nil { hostKeys.add(entry) }
+        try self.init(key: key, certificate: parsed, hostAuthorities: authorities, hostKeys: hostKeys)
     }
 }

@@ -1,10 +1,11 @@
 package import Base
 package import ClusterModel
+internal import SSHWire
 
 /// One file with all that a script needs to log in: the private key, the certificate over it and the host authorities to trust.
 ///
-/// An `openssh-key-v1` block, a `…-cert-v01@openssh.com` line, and `@cert-authority` lines as in `known_hosts`, each with its cluster as the
-/// comment. For the auth API, a PKCS #8 block, the X.509 certificate over it and those of the authorities may follow.
+/// An `openssh-key-v1` block, a `…-cert-v01@openssh.com` line, and lines of `known_hosts`: `@cert-authority` ones, each with its cluster as the
+/// comment, and those of hosts that are known by their keys. For the auth API, a PKCS #8 block, the X.509 certificate over it and those of the authorities may follow.
 package struct IdentityFile: Equatable, Sendable {
     /// What the auth API asks of its callers, all PEM.
     package struct TLS: Equatable, Sendable {
@@ -21,16 +22,17 @@ package struct IdentityFile: Equatable, Sendable {
 
     package let privateKey: String
     package let certificate: String
-    package let authorityLines: [String]
+    /// Lines of `known_hosts`: host authorities, and keys of hosts that have no certificate of theirs.
+    package let knownHosts: [String]
     package let tls: TLS?
 
     private static let privateKeyLabel = "PRIVATE KEY"
     private static let certificateLabel = "CERTIFICATE"
 
-    package init(privateKey: String, certificate: String, authorities: [CertificateAuthority], tls: TLS? = nil) {
+    package init(privateKey: String, certificate: String, authorities: [CertificateAuthority], hostKeys: [String] = [], tls: TLS? = nil) {
         self.privateKey = privateKey
         self.certificate = certificate
-        authorityLines = Self.lines(authorities)
+        knownHosts = Self.lines(authorities) + hostKeys
         self.tls = tls
     }
 
@@ -42,7 +44,7 @@ package struct IdentityFile: Equatable, Sendable {
         privateKey = Self.text(all[begin...end])
         let lines = all[(end + 1)...]
         certificate = lines.first { $0.contains("-cert-v01@openssh.com ") && !$0.hasPrefix("@") } ?? ""
-        authorityLines = lines.filter { $0.hasPrefix("@cert-authority ") }
+        knownHosts = lines.filter { (try? KnownHostsLine(line: $0)) != nil }
         let certificates = Self.blocks(Self.certificateLabel, in: lines)
         if let key = Self.blocks(Self.privateKeyLabel, in: lines).first, let own = certificates.first {
             tls = TLS(privateKey: key, certificate: own, authorities: Array(certificates.dropFirst()))
@@ -52,7 +54,7 @@ package struct IdentityFile: Equatable, Sendable {
     }
 
     package var text: String {
-        var text = privateKey + certificate + "\n" + authorityLines.map { $0 + "\n" }.joined()
+        var text = privateKey + certificate + "\n" + knownHosts.map { $0 + "\n" }.joined()
         if let tls {
             for block in [tls.privateKey, tls.certificate] + tls.authorities { text += block.hasSuffix("\n") ? block : block + "\n" }
         }

@@ -81,7 +81,7 @@ package final class NodeClient: ConnectionHandler, ChannelHandler {
     // MARK: ConnectionHandler: the session with the node
 
     package func connection(_ connection: SSHConnection, verify hostKey: HostKeyOffer, answer: @escaping (HostKeyAnswer) -> Void) {
-        let verdict = identity.judge(hostKey.identity, name: host, cluster: site, now: connection.loop.wallTime)
+        let verdict = identity.judgeNode(hostKey.identity, name: host, site: site, now: connection.loop.wallTime)
         if case .reject(let reason) = verdict { refusal = reason }
         answer(verdict)
     }

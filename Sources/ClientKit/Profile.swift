@@ -37,7 +37,7 @@ package struct Profile: Codable, Sendable {
 ///     current-profile           the proxy that commands use where they name none
 ///     PROXY.json                a profile
 ///     keys/PROXY/USER           the private key; USER-cert.pub and USER.pub beside it
-///     keys/PROXY/known_hosts    host authorities of the proxy's clusters
+///     keys/PROXY/known_hosts    host authorities of the proxy's clusters, and host keys of its OpenSSH sites
 package struct KeyStore: Sendable {
     package let directory: String
 
@@ -69,7 +69,10 @@ package struct KeyStore: Sendable {
     }
 
     /// Keeps a login and makes it the current one.
-    package func save(_ profile: Profile, privateKey: String, publicKey: String, certificate: String, authorities: [CertificateAuthority])
+    package func save(
+        _ profile: Profile, privateKey: String, publicKey: String, certificate: String, authorities: [CertificateAuthority],
+        hostKeys: [String]
+    )
         throws(TeleportError)
     {
         let keys = try keyDirectory(profile.proxy)
@@ -78,7 +81,7 @@ package struct KeyStore: Sendable {
         try FileIO.write(Array(privateKey.utf8), to: files.key)
         try FileIO.write(Array((publicKey + "\n").utf8), to: "\(files.key).pub")
         try FileIO.write(Array((certificate + "\n").utf8), to: files.certificate)
-        try FileIO.write(Array(IdentityFile.lines(authorities).map { $0 + "\n" }.joined().utf8), to: "\(keys)/known_hosts")
+        try FileIO.write(Array((IdentityFile.lines(authorities) + hostKeys).map { $0 + "\n" }.joined().utf8), to: "\(keys)/known_hosts")
         try save(profile)
     }
 

@@ -23,7 +23,7 @@ package enum SiteNodes {
             SignUserRequest(user: "tctl", logins: ["tctl"], ttlSeconds: certificateSeconds, publicKey: key.publicKey.text()))
         let identity = try ClientIdentity(
             privateKey: PrivateKeyFile(key: key).text(randomness: randomness), certificate: signed.sshCertificate,
-            authorityLines: IdentityFile.lines(signed.authorities), name: "the administrator's certificate")
+            knownHosts: IdentityFile.lines(signed.authorities), name: "the administrator's certificate")
         return try await ask("proxynodes:@\(site)", proxy: address, identity: identity, loop)
     }
 

@@ -14,11 +14,12 @@ package struct ClusterState: Codable, Equatable, Sendable {
     package var trustedClusters: [TrustedCluster]
     package var remoteClusters: [RemoteCluster]
     package var reverseTunnels: [ReverseTunnelRecord]
+    package var opensshSites: [OpenSSHSite]
 
     package init(
         revision: Int64 = 0, clusterName: String, authorities: [CertificateAuthority] = [], roles: [Role] = [], nodes: [Node] = [],
         proxies: [ProxyRecord] = [], authServers: [ProxyRecord] = [], trustedClusters: [TrustedCluster] = [],
-        remoteClusters: [RemoteCluster] = [], reverseTunnels: [ReverseTunnelRecord] = []
+        remoteClusters: [RemoteCluster] = [], reverseTunnels: [ReverseTunnelRecord] = [], opensshSites: [OpenSSHSite] = []
     ) {
         self.revision = revision
         self.clusterName = clusterName
@@ -30,6 +31,7 @@ package struct ClusterState: Codable, Equatable, Sendable {
         self.trustedClusters = trustedClusters
         self.remoteClusters = remoteClusters
         self.reverseTunnels = reverseTunnels
+        self.opensshSites = opensshSites
     }
 
     private enum CodingKeys: String, CodingKey {
@@ -40,6 +42,7 @@ package struct ClusterState: Codable, Equatable, Sendable {
         case trustedClusters = "trusted_clusters"
         case remoteClusters = "remote_clusters"
         case reverseTunnels = "reverse_tunnels"
+        case opensshSites = "openssh_sites"
     }
 }
 
@@ -57,6 +60,8 @@ package final class ClusterSnapshot: Sendable {
     package let leafClusters: Set<String>
     /// PEM of this cluster's TLS authority.
     package let tlsAuthorities: [String]
+    /// Sites whose agent is a plain OpenSSH client, each as the cluster that it stands for: its nodes are those listed, its roles this cluster's.
+    package let opensshSites: [String: ClusterSnapshot]
 
     private let roleMaps: [String: RoleMap]
     private let nodesByUUID: [String: Node]
@@ -91,6 +96,13 @@ package final class ClusterSnapshot: Sendable {
         roleMaps = Dictionary(users.map { ($0.cluster, $0.roleMap) }, uniquingKeysWith: { first, _ in first })
         tlsAuthorities = ownAuthorities.filter { $0.type == .tls }.flatMap(\.tlsCertificates)
 
+        // A name that also is another cluster's is that cluster's.
+        let taken = Set(state.authorities.map(\.cluster)).union(roots).union(disabled).union(state.remoteClusters.map(\.name)).union([own])
+        opensshSites = Dictionary(
+            state.opensshSites.filter { !taken.contains($0.name) }.map { site in
+                (site.name, ClusterSnapshot(ClusterState(clusterName: site.name, roles: state.roles, nodes: site.registeredNodes)))
+            }, uniquingKeysWith: { first, _ in first })
+
         nodesByUUID = Dictionary(state.nodes.map { ($0.uuid, $0) }, uniquingKeysWith: { first, _ in first })
         nodesByHostname = Dictionary(grouping: state.nodes, by: { $0.hostname.lowercased() })
         nodesByHost = Dictionary(grouping: state.nodes, by: { HostPort($0.addr)?.host.lowercased() ?? "" })
@@ -98,6 +110,11 @@ package final class ClusterSnapshot: Sendable {
 
     package var clusterName: String { state.clusterName }
     package var revision: Int64 { state.revision }
+
+    /// Everything that can be reached behind a tunnel to this cluster, in order.
+    package var siteNames: [String] { leafClusters.union(opensshSites.keys).sorted() }
+
+    package func isSite(_ name: String) -> Bool { leafClusters.contains(name) || opensshSites[name] != nil }
 
     /// Where this cluster's agents dial: the tunnels of enabled root clusters.
     package var reverseTunnels: [ReverseTunnelRecord] {

@@ -26,7 +26,7 @@ package struct NodeList: Codable, Equatable, Sendable {
     }
 }
 
-/// The sites as a proxy's subsystem `proxysites` prints them: its own cluster first, then the leaves by name.
+/// The sites as a proxy's subsystem `proxysites` prints them: its own cluster first, then the others by name.
 package struct SiteList: Equatable, Sendable {
     package struct Site: Codable, Equatable, Sendable {
         package let name: String
@@ -34,15 +34,21 @@ package struct SiteList: Equatable, Sendable {
         package let status: String
         /// Whether it is the proxy's own cluster.
         package let root: Bool
+        /// Whether it is one that is listed here, of plain OpenSSH hosts; absent where it is not.
+        package let openssh: Bool?
     }
 
     package let sites: [Site]
 
-    /// - Parameter isConnected: whether an agent of that leaf holds a tunnel to the proxy.
+    /// - Parameter isConnected: whether an agent of that site holds a tunnel to the proxy.
     package init(_ snapshot: ClusterSnapshot, isConnected: (String) -> Bool) {
         sites =
-            [Site(name: snapshot.clusterName, status: "online", root: true)]
-            + snapshot.leafClusters.sorted().map { Site(name: $0, status: isConnected($0) ? "online" : "offline", root: false) }
+            [Site(name: snapshot.clusterName, status: "online", root: true, openssh: nil)]
+            + snapshot.siteNames.map { name in
+                Site(
+                    name: name, status: isConnected(name) ? "online" : "offline", root: false,
+                    openssh: snapshot.opensshSites[name] != nil ? true : nil)
+            }
     }
 
     package init(json: [UInt8]) throws(TeleportError) {

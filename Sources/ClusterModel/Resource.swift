@@ -8,6 +8,7 @@ package enum ResourceKind: String, CaseIterable, Codable, Sendable {
     case trustedCluster = "trusted_cluster"
     case remoteCluster = "remote_cluster"
     case reverseTunnel = "reverse_tunnel"
+    case opensshSite = "openssh_site"
     case node
     case proxy
     case certificateAuthority = "cert_authority"
@@ -37,6 +38,7 @@ package enum Resource: Codable, Equatable, Sendable {
     case trustedCluster(TrustedCluster)
     case remoteCluster(RemoteCluster)
     case reverseTunnel(ReverseTunnelRecord)
+    case opensshSite(OpenSSHSite)
     case node(Node)
     case proxy(ProxyRecord)
     case certificateAuthority(CertificateAuthority)
@@ -49,6 +51,7 @@ package enum Resource: Codable, Equatable, Sendable {
         case .trustedCluster(let body): body
         case .remoteCluster(let body): body
         case .reverseTunnel(let body): body
+        case .opensshSite(let body): body
         case .node(let body): body
         case .proxy(let body): body
         case .certificateAuthority(let body): body
@@ -67,6 +70,7 @@ package enum Resource: Codable, Equatable, Sendable {
         case .trustedCluster: self = .trustedCluster(try TrustedCluster(from: decoder))
         case .remoteCluster: self = .remoteCluster(try RemoteCluster(from: decoder))
         case .reverseTunnel: self = .reverseTunnel(try ReverseTunnelRecord(from: decoder))
+        case .opensshSite: self = .opensshSite(try OpenSSHSite(from: decoder))
         case .node: self = .node(try Node(from: decoder))
         case .proxy: self = .proxy(try ProxyRecord(from: decoder))
         case .certificateAuthority: self = .certificateAuthority(try CertificateAuthority(from: decoder))

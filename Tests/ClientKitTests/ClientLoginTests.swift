@@ -33,7 +33,8 @@ struct ClientLoginTests {
         let keys = UserKeys(randomness: SystemRandomness())
         try store.save(
             Profile(proxy: proxy, webPort: 3080, sshPort: 13023, user: "alice", cluster: "hub", site: site), privateKey: keys.sshPrivateKey,
-            publicKey: keys.sshPublicKey, certificate: try hub.userCertificate(keys.ssh).text(), authorities: [hub.hostAuthority])
+            publicKey: keys.sshPublicKey, certificate: try hub.userCertificate(keys.ssh).text(), authorities: [hub.hostAuthority],
+            hostKeys: [])
     }
 
     private func identityFile() throws -> String {

@@ -44,6 +44,6 @@ struct TestCluster {
         let keys = UserKeys(randomness: randomness)
         return try ClientIdentity(
             privateKey: keys.sshPrivateKey, certificate: try userCertificate(keys.ssh, logins: logins).text(),
-            authorityLines: IdentityFile.lines([hostAuthority] + others.map(\.hostAuthority)), name: "test")
+            knownHosts: IdentityFile.lines([hostAuthority] + others.map(\.hostAuthority)), name: "test")
     }
 }

@@ -36,7 +36,7 @@ import Testing
     @Test func `gives user, logins, cluster and the authorities of each cluster`() throws {
         let file = try IdentityFile(parsing: try file().text)
         let identity = try ClientIdentity(
-            privateKey: file.privateKey, certificate: file.certificate, authorityLines: file.authorityLines, name: "test")
+            privateKey: file.privateKey, certificate: file.certificate, knownHosts: file.knownHosts, name: "test")
         #expect(identity.user == "alice")
         #expect(identity.logins == ["root", "deploy"])
         #expect(identity.cluster == "hub")
@@ -59,7 +59,7 @@ import Testing
         let other = UserKeys(randomness: SeededRandomness(seed: 21))
         #expect(throws: TeleportError.self) {
             try ClientIdentity(
-                privateKey: mine.sshPrivateKey, certificate: try hub.userCertificate(other.ssh).text(), authorityLines: [], name: "test")
+                privateKey: mine.sshPrivateKey, certificate: try hub.userCertificate(other.ssh).text(), knownHosts: [], name: "test")
         }
     }
 

@@ -17,6 +17,10 @@ struct ResourceTests {
                 roleMap: RoleMap([.init(remote: "access", local: ["access"])]), caPin: "sha256:00")),
         .remoteCluster(RemoteCluster(name: "east", connected: true, lastHeartbeat: UnixTime(seconds: 9))),
         .reverseTunnel(ReverseTunnelRecord(cluster: "hub", dialAddrs: ["hub:3024"])),
+        .opensshSite(
+            OpenSSHSite(
+                name: "branch", nodes: [OpenSSHSite.Host(name: "db1", addr: "10.1.0.5:22", labels: ["env": "prod"], hostKeys: [key])],
+                hostAuthorities: [key])),
         .node(
             Node(
                 uuid: "u1", hostname: "db1", addr: "192.0.2.1:3022", labels: ["a": "b"], cluster: "hub", version: "v1",

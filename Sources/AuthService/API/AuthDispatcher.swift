@@ -112,6 +112,7 @@ package final class AuthDispatcher: Sendable {
         var own = state
         own.nodes = []
         own.remoteClusters = []
+        own.opensshSites = []
         own.authServers = []
         return own
     }

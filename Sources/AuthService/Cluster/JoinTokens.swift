@@ -127,11 +127,11 @@ extension AuthServer {
             }
             let names = [name, HostNames.qualified(name, cluster: clusterName)]
             guard
-                !state.authorities.contains(where: { other in
-                    other.cluster != clusterName && names.contains { Self.belongs($0, to: other.cluster) }
+                !(state.authorities.map(\.cluster) + state.opensshSites.map(\.name)).contains(where: { other in
+                    other != clusterName && names.contains { Self.belongs($0, to: other) }
                 })
             else {
-                throw .badParameter("\(Names.quoted(name)) ends in the name of another cluster")
+                throw .badParameter("\(Names.quoted(name)) ends in the name of another cluster or site")
             }
         }
         let publicKey = try AuthorityKeys.readPublicKey(keys.sshPublicKey)

@@ -35,6 +35,7 @@ extension AuthServer {
     func reportTunnels(_ report: TunnelReport, from caller: Caller) async throws(TeleportError) {
         guard let uuid = caller.identity?.name else { throw .accessDenied("a client certificate is needed") }
         let known = Set(state.remoteClusters.map(\.name)).union(state.trustedClusters.map(\.name))
+            .union(state.opensshSites.map(\.name))
         let connected = Set(report.connected).intersection(known).sorted()
         try await store.tunnels.put(uuid, TunnelPresence(connected: connected, reported: now), ttl: Self.presenceTTL)
     }

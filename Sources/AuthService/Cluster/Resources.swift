@@ -25,6 +25,13 @@ extension AuthServer {
                     RemoteCluster(name: cluster.name, connected: cluster.connected, lastHeartbeat: lastTunnelReport(of: cluster.name)))
             }
         case .reverseTunnel: all = state.reverseTunnels.map { .reverseTunnel($0) }
+        case .opensshSite:
+            all = state.opensshSites.map { site in
+                var shown = site
+                shown.lastHeartbeat = lastTunnelReport(of: site.name)
+                shown.connected = shown.lastHeartbeat != nil
+                return .opensshSite(shown)
+            }
         case .node: all = try await store.nodes.list().map { .node($0.value) }
         case .proxy: all = try await store.proxies.list().map { .proxy($0.value) }
         case .certificateAuthority: all = state.authorities.map { .certificateAuthority($0) }
@@ -60,10 +67,12 @@ extension AuthServer {
             throw .badParameter("a remote cluster makes itself known by joining with a token, or by its cert_authority")
         case .reverseTunnel(let tunnel):
             guard tunnel.cluster != clusterName else { throw .badParameter("a cluster does not dial itself") }
+            try checkIsNoSite(tunnel.cluster)
             guard !state.remoteClusters.contains(where: { $0.name == tunnel.cluster }) || isRootByHand(tunnel.cluster) else {
                 throw .badParameter("\(tunnel.cluster) is a leaf of this cluster: it dials, and is not dialled")
             }
             try await put(store.reverseTunnels, tunnel.name, tunnel, replace: request.replace)
+        case .opensshSite(let site): try await putSite(site, replace: request.replace)
         case .node(var node):
             node.cluster = clusterName
             node.expires = nil
@@ -84,6 +93,7 @@ extension AuthServer {
     /// The authority of another cluster, exchanged as a file.
     private func putForeign(_ authority: CertificateAuthority, replace: Bool) async throws(TeleportError) {
         guard authority.cluster != clusterName else { throw .badParameter("this cluster's own authorities are not made from a file") }
+        try checkIsNoSite(authority.cluster)
         guard authority.type != .tls else { throw .badParameter("the TLS authority of another cluster is not trusted for anything") }
         try await checkKeysAreNew(authority)
         if authority.type == .user, try await store.remoteClusters.find(authority.cluster) != nil {
@@ -93,7 +103,7 @@ extension AuthServer {
         logger.info("trusts another cluster's authority", metadata: ["authority": "\(authority.name)"])
     }
 
-    private func put<Value: Codable & Sendable>(
+    func put<Value: Codable & Sendable>(
         _ collection: TypedCollection<Value>, _ name: String, _ value: Value, replace: Bool
     ) async throws(TeleportError) {
         if replace {
@@ -127,6 +137,7 @@ extension AuthServer {
         case .trustedCluster: try await leaveRoot(name.name)
         case .remoteCluster: try await removeLeaf(name.name)
         case .reverseTunnel: try await store.reverseTunnels.delete(name.name)
+        case .opensshSite: try await store.opensshSites.delete(name.name)
         case .node:
             let found = try await resources(ResourceQuery(kind: .node, name: name.name))
             guard found.count == 1, let node = found.first else {

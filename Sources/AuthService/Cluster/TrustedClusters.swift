@@ -17,6 +17,7 @@ extension AuthServer {
     /// Joins a root cluster: spends the token there and keeps the root's authorities here, all or nothing.
     func joinRoot(_ cluster: TrustedCluster, replace: Bool) async throws(TeleportError) {
         guard cluster.name != clusterName else { throw .badParameter("a cluster cannot trust itself") }
+        try checkIsNoSite(cluster.name)
         try cluster.roleMap.check()
         let known = try await store.trustedClusters.find(cluster.name)
         guard known == nil || replace else { throw .alreadyExists("trusted cluster \(cluster.name) already exists") }
@@ -99,6 +100,7 @@ extension AuthServer {
         }
         try host.check()
         try await checkKeysAreNew(host)
+        try checkIsNoSite(request.cluster)
         try await checkNameIsFree(request.cluster)
         guard !isRoot(request.cluster) else { throw .badParameter("this cluster is itself a leaf of \(request.cluster)") }
         let name = store.authorityName(.host, request.cluster)
@@ -130,15 +132,16 @@ extension AuthServer {
 
     /// The longest cluster name that ends a host's name is whom that host belongs to: a leaf chooses its own name, and must not choose one
     /// that takes hosts away from this cluster or from another leaf.
-    private func checkNameIsFree(_ leaf: String) async throws(TeleportError) {
+    func checkNameIsFree(_ leaf: String) async throws(TeleportError) {
         for host in try await store.hosts.list().map(\.value) {
             for name in [host.uuid, host.hostname] + host.publicAddresses
             where Self.belongs(name, to: leaf) || Self.belongs(HostNames.qualified(name, cluster: clusterName), to: leaf) {
-                throw .badParameter("a leaf cannot be called \(leaf): that is the name of a host of \(clusterName)")
+                throw .badParameter("a site cannot be called \(leaf): that is the name of a host of \(clusterName)")
             }
         }
-        if let other = state.remoteClusters.first(where: { leaf.hasSuffix(".\($0.name)") }) {
-            throw .badParameter("a leaf cannot be called \(leaf): that is a name within the leaf \(other.name)")
+        let sites = state.remoteClusters.map(\.name) + state.opensshSites.map(\.name)
+        if let other = sites.first(where: { leaf.hasSuffix(".\($0)") }) {
+            throw .badParameter("a site cannot be called \(leaf): that is a name within the site \(other)")
         }
     }
 
@@ -165,7 +168,7 @@ extension AuthServer {
     /// No key may speak for two clusters, or for two purposes.
     func checkKeysAreNew(_ authority: CertificateAuthority) async throws(TeleportError) {
         let keys = Set(authority.keys)
-        for other in try await store.authorities.list().map(\.value)
+        for other in try await store.authorities.list().map(\.value) + state.opensshSites.compactMap(\.hostAuthority)
         where other.cluster != authority.cluster || other.type != authority.type {
             guard keys.isDisjoint(with: other.keys) else {
                 throw .accessDenied("a key of the \(authority.name) authority is already that of \(other.name)")

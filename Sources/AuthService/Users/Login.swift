@@ -84,8 +84,8 @@ extension AuthServer {
     func certificates(
         for user: User, publicKey: PublicKey, tlsPublicKey: String?, ttl: Duration
     ) async throws(TeleportError) -> UserCertificates {
-        let request = try CertificateRequest.user(
-            user, publicKey: publicKey, cluster: clusterName, roles: try await roleSet(user.roles), ttl: ttl, now: now)
+        let roles = try await roleSet(user.roles)
+        let request = try CertificateRequest.user(user, publicKey: publicKey, cluster: clusterName, roles: roles, ttl: ttl, now: now)
         var tlsCertificate: String?
         if let tlsPublicKey {
             let identity = TLSIdentity(bearer: .user, name: user.name, roles: user.roles, cluster: clusterName)
@@ -94,7 +94,8 @@ extension AuthServer {
         }
         return UserCertificates(
             user: user.name, cluster: clusterName, sshCertificate: try keys.sign(request), tlsCertificate: tlsCertificate,
-            logins: request.validPrincipals, roles: user.roles, expires: request.validBefore, authorities: authoritiesForUsers)
+            logins: request.validPrincipals, roles: user.roles, expires: request.validBefore, authorities: authoritiesForUsers,
+            knownHosts: knownHosts(visibleTo: roles))
     }
 
     /// What a user's client must know to tell a right host from a wrong one.

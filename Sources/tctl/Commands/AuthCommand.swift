@@ -68,7 +68,8 @@ struct AuthCommand: ParsableCommand {
                         tlsPublicKey: format == .file ? keys.tlsPublicKey : nil)
                     let signed = try await client.signUser(request)
                     files = SignedFiles(
-                        certificate: signed.sshCertificate, authorities: signed.authorities, tlsCertificate: signed.tlsCertificate)
+                        certificate: signed.sshCertificate, authorities: signed.authorities, hostKeys: signed.knownHosts,
+                        tlsCertificate: signed.tlsCertificate)
                 } else if let host {
                     let request = SignHostRequest(names: commaList(host), publicKey: publicKey, ttlSeconds: ttl?.seconds ?? 365 * 86400)
                     let signed = try await client.signHost(request)
@@ -89,6 +90,7 @@ struct AuthCommand: ParsableCommand {
 private struct SignedFiles: Sendable {
     let certificate: String
     let authorities: [CertificateAuthority]
+    var hostKeys: [String] = []
     var tlsCertificate: String?
 
     /// - Returns: the paths.
@@ -113,6 +115,7 @@ private struct SignedFiles: Sendable {
                 privateKey: keys.tlsPrivateKey, certificate: $0,
                 authorities: authorities.filter { $0.type == .tls }.flatMap(\.tlsCertificates))
         }
-        return IdentityFile(privateKey: keys.sshPrivateKey, certificate: certificate, authorities: authorities, tls: tls)
+        return IdentityFile(
+            privateKey: keys.sshPrivateKey, certificate: certificate, authorities: authorities, hostKeys: hostKeys, tls: tls)
     }
 }

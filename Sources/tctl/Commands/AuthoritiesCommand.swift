@@ -10,7 +10,7 @@ import SSHWire
 struct ExportOptions: ParsableArguments {
     enum Kind: String, ExpressibleByArgument, CaseIterable, Sendable { case user, host }
 
-    @Option(help: "user: lines for sshd's TrustedUserCAKeys; host: @cert-authority lines for known_hosts.") var type: Kind
+    @Option(help: "user: lines for sshd's TrustedUserCAKeys; host: lines for known_hosts.") var type: Kind
     @Option(help: ArgumentHelp("Only this cluster's; by default those of every cluster that is trusted for it.", valueName: "name"))
     var cluster: String?
     @Flag(help: "Fingerprints instead of keys.") var fingerprint = false
@@ -22,13 +22,14 @@ struct ExportOptions: ParsableArguments {
                 if case .certificateAuthority(let authority) = resource { authority } else { nil }
             }
             let wanted = all.filter { $0.type.rawValue == type.rawValue && (cluster == nil || $0.cluster == cluster) }
-            guard !wanted.isEmpty else {
+            let proxies = try await Self.proxyHosts(client)
+            let hosts = type == .host && !fingerprint ? try await Self.siteHosts(client, cluster: cluster, reserved: Set(proxies)) : []
+            guard !wanted.isEmpty || !hosts.isEmpty else {
                 throw TeleportError.notFound(
                     "no \(type.rawValue) authority of cluster \(cluster ?? "") is known here; `tctl clusters ls` lists the clusters")
             }
             let clusters = Set(all.filter { $0.type == .host }.map(\.cluster))
             let own = try await client.ping().cluster
-            let proxies = try await Self.proxyHosts(client)
             for authority in wanted {
                 for key in authority.keys {
                     if fingerprint {
@@ -45,6 +46,15 @@ struct ExportOptions: ParsableArguments {
                     }
                 }
             }
+            for host in hosts { print(host) }
+        }
+    }
+
+    /// The hosts of sites that are listed here and sign no certificates.
+    private static func siteHosts(_ client: AuthClient, cluster: String?, reserved: Set<String>) async throws -> [String] {
+        try await client.resources(.opensshSite).flatMap { resource -> [String] in
+            guard case .opensshSite(let site) = resource, cluster == nil || cluster == site.name else { return [] }
+            return site.knownHosts(reserved: reserved).map(\.line)
         }
     }
 

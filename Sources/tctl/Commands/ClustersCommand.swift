@@ -19,7 +19,7 @@ struct ClustersCommand: ParsableCommand {
 
         struct Line: Encodable {
             let name: String
-            /// `leaf` dials in, `root` is dialled.
+            /// `leaf` and `openssh` dial in, `root` is dialled.
             let type: String
             let status: String
             let last_heartbeat: String?
@@ -34,6 +34,12 @@ struct ClustersCommand: ParsableCommand {
                         Line(
                             name: leaf.name, type: "leaf", status: leaf.connected ? "online" : "offline",
                             last_heartbeat: leaf.lastHeartbeat?.text))
+                }
+                for case .opensshSite(let site) in try await client.resources(.opensshSite) {
+                    lines.append(
+                        Line(
+                            name: site.name, type: "openssh", status: site.connected ? "online" : "offline",
+                            last_heartbeat: site.lastHeartbeat?.text))
                 }
                 for case .trustedCluster(let root) in try await client.resources(.trustedCluster) {
                     let status = root.connected ? "online" : root.enabled ? "offline" : "disabled"

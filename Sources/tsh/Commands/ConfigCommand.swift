@@ -22,12 +22,12 @@ struct ConfigCommand: ParsableCommand {
         let command = try proxyCommand(login)
         try Program.onLoop { loop in
             let json = try await ProxyQuestion.ask("proxysites", proxy: login.proxy, identity: login.identity, loop)
-            let sites = try SiteList(json: json).sites.map(\.name)
-            for site in sites where !login.identity.knownClusters.contains(site) {
-                Program.complain("WARNING: the authority for hosts of \(site) came after your login; run `tsh login` to reach its nodes")
+            let sites = try SiteList(json: json).sites
+            for site in sites where site.openssh != true && !login.identity.knownClusters.contains(site.name) {
+                Program.complain("WARNING: the authority for hosts of \(site.name) came after your login; run `tsh login` to reach its nodes")
             }
             let config = OpenSSHConfig(
-                clusters: sites, login: user, identityFile: files.key, certificateFile: files.certificate,
+                clusters: sites.map(\.name), login: user, identityFile: files.key, certificateFile: files.certificate,
                 knownHostsFile: files.knownHosts, proxyCommand: command)
             print("# The nodes behind the proxy \(login.proxy.host), as `tsh config` found them: ssh \(user)@NODE.CLUSTER")
             print(config.text, terminator: "")

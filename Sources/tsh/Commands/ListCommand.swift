@@ -39,7 +39,9 @@ struct ClustersCommand: ParsableCommand {
             let json = try await ProxyQuestion.ask("proxysites", proxy: login.proxy, identity: login.identity, loop)
             let sites = try SiteList(json: json).sites
             try format.show(sites) {
-                Table(["Cluster", "Status", "Type"], rows: sites.map { [$0.name, $0.status, $0.root ? "root" : "leaf"] })
+                Table(
+                    ["Cluster", "Status", "Type"],
+                    rows: sites.map { [$0.name, $0.status, $0.root ? "root" : $0.openssh == true ? "openssh" : "leaf"] })
             }
         }
     }

@@ -63,7 +63,7 @@ struct LoginCommand: ParsableCommand {
             let identity = try await loop.work {
                 try store.save(
                     profile, privateKey: keys.sshPrivateKey, publicKey: keys.sshPublicKey, certificate: answer.sshCertificate,
-                    authorities: answer.authorities)
+                    authorities: answer.authorities, hostKeys: answer.knownHosts)
                 return try store.identity(of: profile)
             }
             if let agent, !agent.isEmpty {
