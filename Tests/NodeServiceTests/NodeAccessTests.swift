@@ -87,6 +87,19 @@ struct NodeAccessTests {
         #expect(reason(judge(try Self.certificate(by: Self.own, cluster: "east", roles: nil))).contains("no roles"))
     }
 
+    @Test func `the credential of an OpenSSH site's agent is nobody, with a login or without`() throws {
+        for principals in [[], ["root"]] {
+            let credential = KeyIdentity.certificate(
+                try CertificateSigner(key: Self.own, randomness: Self.randomness).sign(
+                    CertificateSigner.Request(
+                        kind: .user, publicKey: PrivateKey.generate(randomness: Self.randomness).publicKey, keyID: "root",
+                        validPrincipals: principals, validAfter: Self.now + .seconds(-60), validBefore: Self.now + .seconds(3600),
+                        criticalOptions: CertificateOptions(values: [CriticalOption.site: "root"]),
+                        extensions: CertificateOptions(values: [CertificateExtension.roles: #"["access"]"#]))))
+            #expect(reason(judge(credential)).contains("is unknown"))
+        }
+    }
+
     @Test func `a bare key is nobody`() {
         #expect(reason(judge(.key(Self.own.publicKey))).contains("bare key"))
     }

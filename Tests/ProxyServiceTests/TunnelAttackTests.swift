@@ -64,13 +64,13 @@ struct TunnelAttackTests {
                 $0.critical = [CriticalOption.site: "east"]
             }, reason: "is unknown"),
         Stranger(
-            testDescription: "the credential of a plain OpenSSH site, which nothing here accepts yet",
+            testDescription: "the credential of an OpenSSH site under the name of a leaf",
             claim: Claim.user.with {
                 $0.keyID = "east"
                 $0.principals = []
                 $0.critical = [CriticalOption.site: "east"]
                 $0.extensions = [:]
-            }, reason: "is not a host's"),
+            }, reason: "there is no openssh_site east"),
         Stranger(
             testDescription: "a certificate that expired a second ago", claim: Claim.agent().with { $0.ends = .seconds(-1) },
             reason: "has expired"),

@@ -120,7 +120,7 @@ struct Claim: Sendable {
         return HostKey(key: key, certificate: try certificate(of: key))
     }
 
-    private func certificate(of key: PrivateKey) throws -> Certificate {
+    func certificate(of key: PrivateKey) throws -> Certificate {
         let now = SystemClock().wallTime()
         return try CertificateSigner(key: authority, randomness: SystemRandomness()).sign(
             CertificateSigner.Request(
@@ -214,7 +214,7 @@ final class World {
             engine: EngineConfiguration(role: .server(ServerOptions(hostKeys: [try claim.hostKey()]))), randomness: SystemRandomness())
     }
 
-    static func hub(node: SocketAddress, leaves: [String] = ["east", "west"]) -> ClusterState {
+    static func hub(node: SocketAddress, leaves: [String] = ["east", "west"], sites: [OpenSSHSite] = []) -> ClusterState {
         let all = Authorities.shared
         let hosts = ["east": all.eastHost, "west": all.westHost]
         return ClusterState(
@@ -223,7 +223,7 @@ final class World {
                 + leaves.compactMap { name in hosts[name].map { authority(.host, name, $0) } },
             roles: Role.defaults,
             nodes: [Node(uuid: "9f7c0a52-6f2b-4f3e-9d0a-000000000001", hostname: "web", addr: "\(node)", cluster: "hub")],
-            remoteClusters: leaves.map { RemoteCluster(name: $0) })
+            remoteClusters: leaves.map { RemoteCluster(name: $0) }, opensshSites: sites)
     }
 
     func east(

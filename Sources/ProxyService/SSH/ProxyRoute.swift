@@ -36,8 +36,8 @@ final class ProxyRoute: ChannelHandler {
     func open(_ target: RouteTarget, then: @escaping (Result<RouteEnd, TeleportError>) -> Void) {
         self.then = then
         do throws(TeleportError) {
-            let known = server.snapshot.leafClusters
-            switch try Router.route(to: target, in: server.snapshot, isSite: { known.contains($0) }) {
+            let snapshot = server.snapshot
+            switch try Router.route(to: target, in: snapshot, isSite: snapshot.isSite) {
             case .node(let node, let address):
                 let what = "node \(node.hostname) at \(address)"
                 log("a route to a node", [("node", node.hostname), ("address", address)])
@@ -57,7 +57,10 @@ final class ProxyRoute: ChannelHandler {
     func openService(_ service: String, of site: String, then: @escaping (Result<RouteEnd, TeleportError>) -> Void) {
         self.then = then
         do throws(TeleportError) {
-            guard server.snapshot.leafClusters.contains(site) else { throw Router.unknown(site: site) }
+            guard server.snapshot.leafClusters.contains(site) else {
+                guard server.snapshot.opensshSites[site] != nil else { throw Router.unknown(site: site) }
+                throw .badParameter("site \(site) is listed here and has no auth server of its own")
+            }
             try openTransport(site, host: service, port: 0)
         } catch {
             finish(.failure(error))

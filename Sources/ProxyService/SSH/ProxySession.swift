@@ -71,14 +71,14 @@ final class ProxySession: ChannelHandler {
         case .sites:
             answer(channel, try SiteList(server.snapshot, isConnected: server.registry.isConnected).json())
         case .nodes(let site):
-            if let site, site != server.snapshot.clusterName {
-                ProxyRoute(user, for: .session(self, channel)).openService(TransportDestination.nodeList, of: site) { [self] in
+            let name = site ?? server.snapshot.clusterName
+            guard let listed = name == server.snapshot.clusterName ? server.snapshot : server.snapshot.opensshSites[name] else {
+                return ProxyRoute(user, for: .session(self, channel)).openService(TransportDestination.nodeList, of: name) { [self] in
                     joined($0, channel)
                 }
-            } else {
-                guard let identity = user.identity else { throw .accessDenied("nobody is logged in") }
-                answer(channel, try NodeList(server.snapshot, visibleTo: identity).json())
             }
+            guard let identity = user.identity else { throw .accessDenied("nobody is logged in") }
+            answer(channel, try NodeList(listed, visibleTo: identity).json())
         case .authService(let site):
             guard site != server.snapshot.clusterName else {
                 return NodeDialer.dial(

@@ -1,4 +1,5 @@
 package import Base
+internal import ClusterModel
 internal import EventLoop
 internal import Logging
 package import SSHEngine
@@ -14,7 +15,9 @@ package final class TunnelConnection: ConnectionHandler {
     private let logger: Logger
     private var connection: SSHConnection?
     /// The agent as its certificate names it; nil until it is authenticated.
-    private var identity: (cluster: String, keyID: String, authority: PublicKey, validBefore: UInt64)?
+    private var identity: AgentIdentity?
+    /// What a plain OpenSSH client asked us to listen on; nil until it has.
+    private var forward: RemoteForward?
     /// In the ``SiteDirectory``, once it is there.
     var number: UInt64?
     private var isRegistered = false
@@ -24,6 +27,8 @@ package final class TunnelConnection: ConnectionHandler {
     private var openingCount = 0
     /// More channels than that wait for one agent only where it no longer answers.
     package static let openingMax = 512
+    /// From the login of a plain OpenSSH client to its request; it asks at once.
+    private static let forwardTimeout: Duration = .seconds(15)
     /// Of one user: a playbook over many nodes at once, and an eighth of what the agent bears.
     package static let openingPerUserMax = 64
 
@@ -35,7 +40,9 @@ package final class TunnelConnection: ConnectionHandler {
     /// The site that it leads to.
     package var cluster: String { identity?.cluster ?? "" }
     /// The agent's own name, `UUID.CLUSTER`.
-    package var agent: String { identity?.keyID ?? "" }
+    package var agent: String { identity?.agent ?? "" }
+    /// Whether it is a plain OpenSSH client, and the site one that is listed here.
+    var isOpenSSH: Bool { identity?.isOpenSSH ?? false }
     /// The key that signed the agent's certificate: gone from the trusted ones, the tunnel ends.
     var authority: PublicKey? { identity?.authority }
     /// Unix time at which the agent's certificate ends.
@@ -50,12 +57,24 @@ package final class TunnelConnection: ConnectionHandler {
         guard openingCount < Self.openingMax, opening[user, default: 0] < Self.openingPerUserMax else {
             throw .limitExceeded("too many connections to site \(cluster) are waiting for its agent")
         }
-        let open = ChannelOpenType.transport(destination: try destination.json())
+        let (open, socks) = try opening(to: destination)
         openingCount += 1
         opening[user, default: 0] += 1
-        let waiting = TransportOpening(handler, cluster: cluster) { [self] in answered(user) }
+        let waiting = TransportOpening(handler, cluster: cluster, socks: socks) { [self] in answered(user) }
         let channel = connection.openChannel(type: open.type, payload: open.payload(), handler: waiting)
         waiting.watch(channel, timeout: timeout)
+    }
+
+    private func opening(to destination: TransportDestination) throws(TeleportError) -> (ChannelOpenType, TransportOpening.Socks?) {
+        guard isOpenSSH else { return (.transport(destination: try destination.json()), nil) }
+        guard let forward else { throw .connectionProblem("the agent of site \(cluster) has asked for no connections yet") }
+        let node = try server.listedNode(of: cluster, for: destination)
+        guard let place = HostPort(node.addr) else {
+            throw .badParameter("node \(node.hostname) of site \(cluster) is listed with an address that is none")
+        }
+        let socks = TransportOpening.Socks(
+            connect: SocksConnect(host: place.host, port: place.port), what: "node \(node.hostname) of site \(cluster) at \(node.addr)")
+        return (.forwardedTCPIP(forward.endpoints(for: destination)), socks)
     }
 
     private func answered(_ user: String) {
@@ -66,7 +85,7 @@ package final class TunnelConnection: ConnectionHandler {
 
     /// Tells the agent every proxy of this cluster.
     func announce(_ announcement: ProxyAnnouncement) {
-        guard let json = try? announcement.json() else { return }
+        guard !isOpenSSH, let json = try? announcement.json() else { return }
         connection?.sendGlobalRequest(ProxyAnnouncement.requestName, payload: json, then: nil)
     }
 
@@ -81,7 +100,7 @@ package final class TunnelConnection: ConnectionHandler {
         _ connection: SSHConnection, authenticate attempt: UserAuthAttempt, answer: @escaping (UserAuthAnswer) -> Void
     ) {
         do {
-            let proven = try server.authenticate(attempt)
+            let proven = try server.authenticate(attempt, peer: connection.peer)
             // The key that signs is the one that counts; a mere question changes nothing.
             if attempt.isProven { identity = proven }
             answer(.accept)
@@ -95,15 +114,31 @@ package final class TunnelConnection: ConnectionHandler {
 
     package func connectionReady(_ connection: SSHConnection) {
         self.connection = connection
+        guard isOpenSSH else { return register() }
+        connection.loop.schedule(after: Self.forwardTimeout) { [weak self] in
+            guard let self, forward == nil else { return }
+            end("this is where a site's agent connects: ssh -N -R 0")
+        }
+    }
+
+    private func register() {
         do {
             try server.ready(self)
             isRegistered = true
             logger.info(
                 "an agent connected",
-                metadata: ["site": "\(cluster)", "agent": "\(agent)", "peer": "\(connection.peer?.description ?? "?")"])
+                metadata: ["site": "\(cluster)", "agent": "\(agent)", "peer": "\(connection?.peer?.description ?? "?")"])
         } catch {
             end(error.message)
         }
+    }
+
+    /// `ssh -R 0` asks once, and opens no port here: it marks the connection as its site's.
+    package func connection(_ connection: SSHConnection, globalRequest request: GlobalRequest) {
+        guard isOpenSSH, forward == nil, let asked = RemoteForward(request) else { return request.reply(success: false) }
+        forward = asked
+        request.reply(success: true, payload: RemoteForward.reply)
+        register()
     }
 
     package func connection(_ connection: SSHConnection, opens request: ChannelOpenRequest) {
@@ -116,55 +151,5 @@ package final class TunnelConnection: ConnectionHandler {
         isRegistered = false
         logger.info("an agent left", metadata: ["site": "\(cluster)", "agent": "\(agent)", "error": "\(error?.message ?? "none")"])
         server.ended(self)
-    }
-}
-
-/// A channel towards an agent until the agent has answered: then its handler takes over.
-private final class TransportOpening: ChannelHandler {
-    private let handler: any ChannelHandler
-    private let cluster: String
-    private var answered: (() -> Void)?
-    private var hasTimedOut = false
-
-    init(_ handler: any ChannelHandler, cluster: String, answered: @escaping () -> Void) {
-        self.handler = handler
-        self.cluster = cluster
-        self.answered = answered
-    }
-
-    func watch(_ channel: SSHChannel, timeout: Duration) {
-        channel.connection.loop.schedule(after: timeout) { [weak self] in self?.timeOut(channel) }
-    }
-
-    private func timeOut(_ channel: SSHChannel) {
-        guard answered != nil, !hasTimedOut else { return }
-        hasTimedOut = true
-        handler.channelRefused(channel, reason: .connectFailed, message: "site \(cluster) did not answer in time")
-    }
-
-    private func settle() {
-        answered?()
-        answered = nil
-    }
-
-    func channelOpened(_ channel: SSHChannel) {
-        settle()
-        guard !hasTimedOut else { return channel.close() }
-        channel.handler = handler
-        handler.channelOpened(channel)
-    }
-
-    func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
-        settle()
-        guard !hasTimedOut else { return }
-        handler.channelRefused(channel, reason: reason, message: message)
-    }
-
-    func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
-        channel.consumed(data.count)
-    }
-
-    func channelClosed(_ channel: SSHChannel) {
-        settle()
     }
 }

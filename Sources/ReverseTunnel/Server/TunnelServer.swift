@@ -47,6 +47,7 @@ package final class TunnelServer {
         let trusted = Dictionary(grouping: snapshot.hostAuthorities, by: \.cluster)
         registry.end(
             where: { tunnel in
+                guard !tunnel.isOpenSSH else { return !snapshot.vouches(forAgentOf: tunnel.cluster, authority: tunnel.authority) }
                 guard snapshot.leafClusters.contains(tunnel.cluster) else { return true }
                 return !(trusted[tunnel.cluster] ?? []).contains { $0.key == tunnel.authority }
             }, because: "this cluster no longer trusts the site")
@@ -73,10 +74,11 @@ package final class TunnelServer {
     /// Who an agent is, by its certificate.
     ///
     /// - Throws: why it is not let in, for the log.
-    func authenticate(
-        _ attempt: UserAuthAttempt
-    ) throws(TeleportError) -> (cluster: String, keyID: String, authority: PublicKey, validBefore: UInt64) {
+    func authenticate(_ attempt: UserAuthAttempt, peer: SocketAddress?) throws(TeleportError) -> AgentIdentity {
         guard case .certificate(let certificate) = attempt.identity else { throw .accessDenied("a bare key opens no tunnel") }
+        guard certificate.kind == .host else {
+            return try AgentIdentity(openSSH: certificate, site: attempt.user, peer: peer, in: snapshot, now: loop.wallTime)
+        }
         let accepted: AcceptedCertificate
         do throws(CertificateDistrust) {
             accepted = try HostCertificateCheck(authorities: snapshot.hostAuthorities)
@@ -93,11 +95,19 @@ package final class TunnelServer {
             throw .accessDenied("the certificate does not name its cluster")
         }
         guard snapshot.leafClusters.contains(cluster) else { throw .accessDenied("cluster \(cluster) is no site of this one") }
-        return (cluster, certificate.keyID, accepted.authority.key, certificate.validBefore)
+        return AgentIdentity(
+            cluster: cluster, agent: certificate.keyID, authority: accepted.authority.key, validBefore: certificate.validBefore,
+            isOpenSSH: false)
+    }
+
+    /// The node that a user wants of a site that is listed here: nothing else is ever dialled there.
+    func listedNode(of site: String, for destination: TransportDestination) throws(TeleportError) -> Node {
+        guard let listed = snapshot.opensshSites[site] else { throw Router.unknown(site: site) }
+        return try listed.listedNode(for: destination)
     }
 
     func ready(_ tunnel: TunnelConnection) throws(TeleportError) {
-        guard snapshot.leafClusters.contains(tunnel.cluster) else { throw .accessDenied("this cluster no longer trusts the site") }
+        guard snapshot.isSite(tunnel.cluster) else { throw .accessDenied("this cluster no longer trusts the site") }
         try registry.add(tunnel)
         tunnel.announce(announcement)
     }

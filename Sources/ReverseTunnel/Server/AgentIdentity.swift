@@ -1,0 +1,89 @@
+internal import Base
+internal import ClusterModel
+internal import SSHEngine
+internal import SSHNet
+internal import SSHWire
+
+/// Who holds a tunnel, by a certificate that has been believed.
+struct AgentIdentity {
+    /// The site that the tunnel leads to.
+    let cluster: String
+    /// `UUID.CLUSTER`; of a plain OpenSSH client, which has no name of its own, `SITE from ADDRESS`, so that a site may run several.
+    let agent: String
+    /// The key that signed the certificate.
+    let authority: PublicKey
+    /// Unix time at which the certificate ends.
+    let validBefore: UInt64
+    let isOpenSSH: Bool
+}
+
+extension AgentIdentity {
+    /// A plain OpenSSH client, which has user certificates only: one of this cluster's own user authority, without principals, whose critical option
+    /// names a site that is listed here.
+    ///
+    /// - Parameter site: the user name that it comes under.
+    init(
+        openSSH certificate: Certificate, site: String, peer: SocketAddress?, in snapshot: ClusterSnapshot, now: UnixTime
+    ) throws(TeleportError) {
+        // Before anything else, so that whoever is no agent hears nothing of which sites there are.
+        guard certificate.criticalOptions.contains(CriticalOption.site) else { throw .accessDenied("a user certificate is not a host's") }
+        let accepted: AcceptedCertificate
+        do throws(CertificateDistrust) {
+            accepted = try UserCertificateCheck(authorities: snapshot.userAuthorities).judge(
+                certificate, wanted: .site(site), cluster: snapshot.clusterName, source: peer?.ip, now: now)
+        } catch {
+            throw .accessDenied("the agent's certificate is not accepted: \(error.explanation)", cause: error)
+        }
+        guard certificate.keyID == site else { throw .accessDenied("the user name is not the certificate's key id") }
+        guard snapshot.opensshSites[site] != nil else { throw .accessDenied("there is no openssh_site \(site) in this cluster") }
+        self.init(
+            cluster: site, agent: "\(site) from \(peer?.description ?? "?")", authority: accepted.authority.key,
+            validBefore: certificate.validBefore, isOpenSSH: true)
+    }
+}
+
+/// What `ssh -R 0` asks for: to be sent every connection that we take at some address. There is none; the name is kept for what we send.
+struct RemoteForward {
+    private let address: String
+
+    /// It asks for port 0, and is told which one it was given: the number only has to be the same afterwards.
+    private static let port: UInt16 = 1
+
+    /// - Returns: nil for any other request.
+    init?(_ request: GlobalRequest) {
+        guard case .tcpipForward(let address, 0)? = try? GlobalRequestType(name: request.name, payload: request.payload) else { return nil }
+        self.address = address
+    }
+
+    /// RFC 4254 §7.1: the port that was bound.
+    static var reply: [UInt8] {
+        var writer = ByteWriter()
+        writer.writeUInt32(UInt32(port))
+        return writer.finish()
+    }
+
+    /// RFC 4254 §7.2. The user's address goes along for the agent's log.
+    func endpoints(for destination: TransportDestination) -> ChannelOpenType.TCPIPEndpoints {
+        let client = SocketAddress(destination.client)
+        return ChannelOpenType.TCPIPEndpoints(
+            host: address, port: Self.port, originatorAddress: client?.ip.map { "\($0)" } ?? "", originatorPort: client?.port ?? 0)
+    }
+}
+
+extension ClusterSnapshot {
+    /// Whether the agent of a listed site may stay: the site is still listed, and the key that signed for its agent still this cluster's.
+    func vouches(forAgentOf site: String, authority: PublicKey?) -> Bool {
+        opensshSites[site] != nil && userAuthorities.contains { $0.cluster == clusterName && $0.key == authority }
+    }
+
+    /// In the snapshot of a listed site: the node that is meant, if the user's roles let them go to nodes with its labels.
+    func listedNode(for destination: TransportDestination) throws(TeleportError) -> Node {
+        guard case .node(let node, _) = try Router.local(host: destination.host, port: destination.port, in: self) else {
+            throw .notFound("no node \(Names.quoted(destination.host)) in site \(clusterName)")
+        }
+        guard try RoleSet(names: destination.roles, known: roles).mayList(labels: node.labels) else {
+            throw .accessDenied("no role of \(destination.user) allows node \(node.hostname) of site \(clusterName)")
+        }
+        return node
+    }
+}
