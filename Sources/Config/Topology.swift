@@ -25,7 +25,17 @@ package struct Topology: Equatable, Sendable {
         package let roleMap: RoleMap
     }
 
+    /// A site with nothing of ours: each of its hosts runs `sshd` on its address, and one `ssh -N -R 0` is its agent.
+    package struct OpenSSHSite: Equatable, Sendable {
+        package let name: String
+        /// The cluster that lists it.
+        package let hub: String
+        /// Without roles.
+        package let hosts: [Host]
+    }
+
     package let clusters: [Cluster]
+    package let sites: [OpenSSHSite]
     package let trusts: [Trust]
 
     /// - Parameter file: what errors call the text.
@@ -34,7 +44,10 @@ package struct Topology: Equatable, Sendable {
         guard let document = try YAMLDocument.parse(text, file: file) else { throw .badParameter("\(file): no topology is in it") }
         let entries = try YAMLDecoder.decode(TopologyFile.self, from: document)
         try entries.check(file: file)
-        clusters = entries.clusters.map(\.value.cluster)
+        clusters = entries.clusters.map(\.value).filter { $0.opensshSiteOf == nil }.map(\.cluster)
+        sites = entries.clusters.map(\.value).compactMap { entry in
+            entry.opensshSiteOf.map { OpenSSHSite(name: entry.name.text, hub: $0, hosts: entry.hosts.map(\.value.host)) }
+        }
         trusts =
             entries.trust.map { entries in
                 entries.map { Trust(leaf: $0.value.leaf, root: $0.value.root, roleMap: $0.value.roleMap) }
@@ -48,6 +61,13 @@ private struct TopologyFile: Decodable {
         let name: ClusterName
         let hosts: [Located<Host>]
         let users: [Located<User>]?
+        /// The hub of a site that has nothing of ours.
+        let opensshSiteOf: String?
+
+        enum CodingKeys: String, CodingKey {
+            case name, hosts, users
+            case opensshSiteOf = "openssh_site_of"
+        }
 
         var cluster: Topology.Cluster {
             Topology.Cluster(
@@ -63,10 +83,12 @@ private struct TopologyFile: Decodable {
     struct Host: Decodable {
         let name: HostName
         let address: Address
-        let roles: [ServiceRole]
+        let roles: [ServiceRole]?
         let labels: Labels?
 
-        var host: Topology.Host { Topology.Host(name: name.text, address: address.ip, roles: roles, labels: labels ?? [:]) }
+        var host: Topology.Host { Topology.Host(name: name.text, address: address.ip, roles: roles ?? [], labels: labels ?? [:]) }
+
+        func has(_ role: ServiceRole) -> Bool { roles?.contains(role) ?? false }
     }
 
     struct User: Decodable {
@@ -131,7 +153,11 @@ private struct TopologyFile: Decodable {
         for entry in clusters {
             let cluster = entry.value
             guard names.insert(cluster.name.text).inserted else { throw entry.error("a second cluster is called \(cluster.name.text)") }
-            let auths = cluster.hosts.count { $0.value.roles.contains(.auth) }
+            if let hub = cluster.opensshSiteOf {
+                try check(entry, siteOf: hub, listeners: &listeners)
+                continue
+            }
+            let auths = cluster.hosts.count { $0.value.has(.auth) }
             guard auths == 1 else { throw entry.error("cluster \(cluster.name.text) has \(auths) hosts with the role auth, and needs one") }
             try check(cluster, listeners: &listeners)
         }
@@ -142,13 +168,28 @@ private struct TopologyFile: Decodable {
                 guard let cluster = clusters.first(where: { $0.value.name.text == name }) else {
                     throw entry.error("there is no cluster \(Names.quoted(name))")
                 }
-                guard cluster.value.hosts.contains(where: { $0.value.roles.contains(.proxy) }) else {
+                guard cluster.value.hosts.contains(where: { $0.value.has(.proxy) }) else {
                     throw entry.error("cluster \(name) has no host with the role proxy, and a tunnel needs one at each end")
                 }
             }
             guard leaf != root else { throw entry.error("cluster \(leaf) cannot be a leaf of itself") }
             guard pairs.insert(leaf + " " + root).inserted else { throw entry.error("that \(leaf) trusts \(root) is said twice") }
         }
+    }
+
+    private func check(_ entry: Located<Cluster>, siteOf hub: String, listeners: inout [String: String]) throws(TeleportError) {
+        let site = entry.value
+        guard let cluster = clusters.first(where: { $0.value.name.text == hub })?.value, cluster.opensshSiteOf == nil else {
+            throw entry.error("openssh_site_of: there is no cluster \(Names.quoted(hub))")
+        }
+        guard cluster.hosts.contains(where: { $0.value.has(.proxy) }) else {
+            throw entry.error("openssh_site_of: cluster \(hub) has no host with the role proxy")
+        }
+        guard site.users == nil else { throw entry.error("an OpenSSH site has no users of its own: they are those of \(hub)") }
+        for host in site.hosts {
+            guard host.value.roles == nil else { throw host.error("roles: a host of an OpenSSH site runs sshd and has none") }
+        }
+        try check(site, listeners: &listeners)
     }
 
     private func check(_ cluster: Cluster, listeners: inout [String: String]) throws(TeleportError) {
@@ -158,10 +199,12 @@ private struct TopologyFile: Decodable {
             guard names.insert(host.name.text).inserted else {
                 throw entry.error("a second host of the cluster is called \(host.name.text)")
             }
-            guard !host.roles.isEmpty, Set(host.roles).count == host.roles.count else {
+            // An sshd listens where a node of ours would.
+            let roles = cluster.opensshSiteOf == nil ? host.roles ?? [] : [.node]
+            guard !roles.isEmpty, Set(roles).count == roles.count else {
                 throw entry.error("roles: each host has one or more, each once")
             }
-            for role in host.roles {
+            for role in roles {
                 if let other = listeners.updateValue("\(cluster.name.text)/\(host.name.text)", forKey: "\(role) \(host.address.ip)") {
                     throw entry.error("\(other) has the role \(role.rawValue) on the same address \(host.address.ip)")
                 }

@@ -40,6 +40,7 @@ package struct TopologyPlan: Sendable {
     package let hosts: [Host]
     package let trusts: [Trust]
     package let users: [(cluster: String, user: User)]
+    package let sites: [TopologySite]
     private let topology: Topology
 
     /// - Parameter dataDir: an absolute path.
@@ -53,6 +54,11 @@ package struct TopologyPlan: Sendable {
                     cluster: cluster.name, name: host.name, address: host.address, roles: host.roles,
                     directory: "\(dataDir)/\(cluster.name)/\(host.name)", labels: host.labels, joinToken: token,
                     authServer: cluster.address(of: .auth))
+            }
+        }
+        sites = topology.sites.compactMap { site in
+            topology.clusters.first { $0.name == site.hub }.map { hub in
+                TopologySite(site, tunnel: HostPort(host: "\(hub.address(of: .proxy))", port: ConfigDefaults.tunnelPort), dataDir: dataDir)
             }
         }
         users = topology.clusters.flatMap { cluster in cluster.users.map { (cluster.name, $0) } }
@@ -98,7 +104,7 @@ package struct TopologyPlan: Sendable {
                         TopologySummary.Node(name: host.name, addr: "\(host.listen(ConfigDefaults.nodePort))")
                     },
                     hosts: hosts.map { TopologySummary.Host(name: $0.name, roles: $0.roles, config: $0.configPath) })
-            })
+            } + sites.map(\.summary))
     }
 }
 
@@ -160,7 +166,7 @@ package struct TopologySummary: Codable, Equatable, Sendable {
         package let root: Bool
         package let proxies: [Proxy]
         package let auth: String
-        /// Of the auth server's host.
+        /// Of the auth server's host; empty for a site that has none.
         package let config: String
         package let nodes: [Node]
         package let hosts: [Host]

@@ -99,6 +99,26 @@ import Testing
             ])
     }
 
+    @Test func `an OpenSSH site has an sshd for each host, and an agent that reaches these alone`() throws {
+        let plan = try Self.plan("openssh-site")
+        #expect(plan.hosts.map(\.cluster) == ["hub", "hub", "hub"])
+        let site = try #require(plan.sites.first)
+        #expect(site.name == "branch" && site.hub == "hub" && plan.sites.count == 1)
+        #expect(site.agentArguments == ["-F", "/data/branch/ssh_config", "-N", "-R", "0", "branch-agent"])
+        for line in ["HostName 127.0.1.1", "Port 3024", "User branch", "PermitRemoteOpen 127.0.3.1:3022 127.0.3.2:3022"] {
+            #expect(site.agentConfigText.contains("    \(line)\n"), "\(line)")
+        }
+        #expect(site.hosts[0].configText.contains("ListenAddress 127.0.3.1:3022\nPidFile /data/branch/db1/sshd.pid\n"))
+        let resource = site.resource(hostKeys: ["db1": "key"])
+        #expect(resource.nodes.map(\.addr) == ["127.0.3.1:3022", "127.0.3.2:3022"] && resource.nodes.map(\.hostKeys) == [["key"], []])
+        #expect(resource.nodes[0].labels == ["env": "prod", "role": "db"])
+        #expect(
+            try JSONText.encode(plan.summary.clusters[1])
+                == #"{"auth":"","config":"","hosts":[{"config":"/data/branch/db1/sshd_config","name":"db1","roles":[]},"#
+                + #"{"config":"/data/branch/db2/sshd_config","name":"db2","roles":[]}],"name":"branch","#
+                + #""nodes":[{"addr":"127.0.3.1:3022","name":"db1"},{"addr":"127.0.3.2:3022","name":"db2"}],"proxies":[],"root":false}"#)
+    }
+
     static let hub = "clusters:\n  - name: hub\n    hosts:\n      - {name: a, address: 127.0.1.1, roles: [auth, proxy]}\n"
     static let refused = [
         Refused("", "t.yaml: no topology is in it"),
@@ -127,6 +147,22 @@ import Testing
         Refused(
             hub + "  - name: hub\n    hosts: [{name: a, address: 127.0.2.1, roles: [auth]}]\n",
             "t.yaml:5: clusters[1]: a second cluster is called hub"),
+        Refused(
+            hub + "  - {name: branch, openssh_site_of: west, hosts: []}\n",
+            "t.yaml:5: clusters[1]: openssh_site_of: there is no cluster \"west\""),
+        Refused(
+            hub + "  - {name: branch, openssh_site_of: branch, hosts: []}\n",
+            "t.yaml:5: clusters[1]: openssh_site_of: there is no cluster \"branch\""),
+        Refused(
+            hub + "  - name: branch\n    openssh_site_of: hub\n    hosts: [{name: a, address: 127.0.2.1, roles: [node]}]\n",
+            "t.yaml:7: clusters[1].hosts[0]: roles: a host of an OpenSSH site runs sshd and has none"),
+        Refused(
+            hub + "  - name: branch\n    openssh_site_of: hub\n    hosts: []\n    users: []\n",
+            "t.yaml:5: clusters[1]: an OpenSSH site has no users of its own: they are those of hub"),
+        Refused(
+            hub
+                + "  - name: branch\n    openssh_site_of: hub\n    hosts:\n      - {name: a, address: 127.0.2.1}\n      - {name: b, address: 127.0.2.1}\n",
+            "t.yaml:9: clusters[1].hosts[1]: branch/a has the role node on the same address 127.0.2.1"),
         Refused(hub + "trust:\n  - {leaf: east, root: hub, role_map: []}\n", "t.yaml:6: trust[0]: there is no cluster \"east\""),
         Refused(hub + "trust:\n  - {leaf: hub, root: hub, role_map: []}\n", "t.yaml:6: trust[0]: cluster hub cannot be a leaf of itself"),
         Refused(
@@ -140,7 +176,7 @@ import Testing
             hub + "    users:\n      - {name: x, logins: [a b]}\n",
             "t.yaml:6: clusters[0].users[0]: login \"a b\" has characters that are not allowed"),
         Refused(
-            hub + "    netns: x\n", "t.yaml:5: clusters[0].netns: unknown key; known here: name, hosts, users"),
+            hub + "    netns: x\n", "t.yaml:5: clusters[0].netns: unknown key; known here: name, hosts, users, openssh_site_of"),
     ]
 
     @Test(arguments: refused)
@@ -169,5 +205,15 @@ import Testing
         #expect(trusted.name == "hub")
         _ = try CAPin(parsing: trusted.caPin)
         try ProvisionToken.checkValue(trusted.token)
+    }
+
+    @Test func `the OpenSSH site of the example is one`() throws {
+        let resources = try ResourceYAML.resources(try Self.read("openssh/openssh_site.yaml"), file: "openssh_site.yaml")
+        guard case .opensshSite(let site) = resources.first else { Issue.record("another kind"); return }
+        #expect(resources.count == 1)
+        #expect(site.name == "branch" && site.nodes.map(\.name) == ["db1", "db2"] && site.nodes.map(\.hostKeys.count) == [0, 1])
+        // What the hub may list and what the site permits are the same places.
+        let agent = String(decoding: try Self.read("openssh/agent_config"), as: UTF8.self)
+        #expect(agent.contains("PermitRemoteOpen \(site.nodes.map(\.addr).joined(separator: " "))\n"))
     }
 }

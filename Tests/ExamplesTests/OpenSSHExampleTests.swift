@@ -34,6 +34,20 @@ struct OpenSSHExampleTests {
         #expect(lines.contains { $0.hasPrefix("userknownhostsfile ") && $0.hasSuffix("/.ssh/teleport_known_hosts") })
     }
 
+    @Test func `the agent of an OpenSSH site goes to its hub, and ends where it is of no use`() throws {
+        let shell = try Shell()
+        try shell.write(try Shell.example("openssh/agent_config"), to: "agent_config")
+        let lines = try shell.run("ssh -G -F agent_config -N -R 0 branch-agent").split(separator: "\n").map(String.init)
+        for line in [
+            "hostname hub.example.com", "port 3024", "user branch", "exitonforwardfailure yes", "serveraliveinterval 15",
+            "serveralivecountmax 3",
+            "stricthostkeychecking true", "identitiesonly yes", "batchmode yes", "permitremoteopen 10.1.0.5:22 10.1.0.6:22",
+            "identityfile /etc/ssh/teleport/branch", "certificatefile /etc/ssh/teleport/branch-cert.pub",
+        ] {
+            #expect(lines.contains(line), "\(line) in \(lines)")
+        }
+    }
+
     @Test func `no other host is touched`() throws {
         let shell = try Shell()
         try shell.write(try Shell.example("openssh/ssh_config"), to: "ssh_config")

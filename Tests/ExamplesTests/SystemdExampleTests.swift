@@ -3,7 +3,7 @@ import Testing
 
 @Suite("Examples for systemd")
 struct SystemdExampleTests {
-    static let units = ["teleport.service", "teleport-node.service"]
+    static let units = ["teleport.service", "teleport-node.service", "teleport-openssh-site.service"]
     static let dropIn = "teleport.service.d/gateway.conf"
 
     @Test(.enabled(if: Shell.has("/usr/bin/systemd-analyze"), "systemd is not installed"), arguments: units)
@@ -36,6 +36,15 @@ struct SystemdExampleTests {
 
     @Test func `the daemon reads its configuration file`() throws {
         #expect(try command("teleport.service") == ["/usr/local/bin/teleport", "start", "-c", ConfigDefaults.file])
+    }
+
+    @Test func `the agent of an OpenSSH site is kept up`() throws {
+        #expect(
+            try command("teleport-openssh-site.service") == [
+                "/usr/bin/ssh", "-F", "/etc/ssh/teleport/agent_config", "-N", "-R", "0", "branch-agent",
+            ])
+        let lines = try Shell.example("systemd/teleport-openssh-site.service").split(separator: "\n")
+        for line in ["Restart=always", "StartLimitIntervalSec=0"] { #expect(lines.contains { $0 == line }, "\(line)") }
     }
 
     @Test func `the node's flags and variables are what a node starts with`() throws {

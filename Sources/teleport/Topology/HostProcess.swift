@@ -1,85 +1,20 @@
 import Base
 import Config
 import EventLoop
-internal import Glibc
 
-/// The child process `teleport start -c` of one host of a topology; it is started again when it ends.
-///
-/// Its standard input is a pipe that nobody writes to: when the process that holds the other end goes, the child sees its end and stops.
-final class HostProcess {
+/// The child process `teleport start -c` of one host of a topology.
+final class HostProcess: KeptProcess {
     let host: TopologyPlan.Host
-    private let executable: String
-    private let randomness: any Randomness
-    private let loop: Loop
-    private let ended: (HostProcess, ChildProcess.Exit) -> Void
-    private var process: ChildProcess?
-    private var restart: LoopTimer?
-    private var backoff = Backoff(first: .milliseconds(100), longest: .seconds(5))
-    private var startedAt: Instant
-    private var isStopping = false
 
-    /// A child that ran for so long was well.
-    private static let steadyAfter: Duration = .seconds(10)
-    /// What children take over of this process's environment.
-    private static let environment = [
-        "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "LSAN_OPTIONS",
-        "TSAN_OPTIONS",
-        "LLVM_PROFILE_FILE", "SWIFT_BACKTRACE",
-    ]
-
-    /// - Parameter ended: called each time that the child ends without having been told to.
     init(
         _ host: TopologyPlan.Host, executable: String, randomness: any Randomness, on loop: Loop,
-        ended: @escaping (HostProcess, ChildProcess.Exit) -> Void
+        ended: @escaping (KeptProcess, ChildProcess.Exit) -> Void
     ) {
         self.host = host
-        self.executable = executable
-        self.randomness = randomness
-        self.loop = loop
-        self.ended = ended
-        startedAt = loop.now
-    }
-
-    var isRunning: Bool { process != nil }
-    var name: String { "\(host.cluster)/\(host.name)" }
-
-    func start() throws(TeleportError) {
-        let raw = unsafe open(host.logPath, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
-        guard raw >= 0 else { throw TeleportError(.systemError, "opening \(host.logPath)", code: errno) }
-        let log = FileDescriptor(raw)
-        startedAt = loop.now
-        process = try ChildProcess(
-            ChildProcess.Command(
-                executable: executable, arguments: ["teleport", "start", "-c", host.configPath, "--stop-with-descriptor", "0"],
-                environment: Self.environment.compactMap { name in ProcessEnvironment.value(name).map { "\(name)=\($0)" } }, directory: "/",
-                descriptors: [0: .input, 1: .share(log.raw), 2: .copy(of: 1)]), on: loop
-        ) { [unowned self] exit in end(exit) }
-    }
-
-    /// Ends it for good, sessions drained.
-    func stop() {
-        isStopping = true
-        restart?.cancel()
-        process?.signal(.terminate)
-    }
-
-    func kill() {
-        process?.signal(.kill)
-    }
-
-    private func end(_ exit: ChildProcess.Exit) {
-        process?.stream(0)?.close()
-        process = nil
-        guard !isStopping else { return }
-        if loop.now - startedAt >= Self.steadyAfter { backoff.reset() }
-        ended(self, exit)
-        startAgain()
-    }
-
-    private func startAgain() {
-        guard !isStopping else { return }
-        restart = loop.schedule(after: backoff.next(randomness)) { [unowned self] in
-            do throws(TeleportError) { try start() } catch { startAgain() }
-        }
+        super.init(
+            Program(
+                name: "\(host.cluster)/\(host.name)", executable: executable,
+                arguments: ["start", "-c", host.configPath, "--stop-with-descriptor", "0"], logPath: host.logPath), randomness: randomness,
+            on: loop, ended: ended)
     }
 }

@@ -10,7 +10,7 @@ import Programs
 /// Runs the clusters of a topology on this machine: writes the file of every host, runs `teleport start -c` on each as a child, and makes users
 /// and trust once the clusters answer.
 ///
-///     auth hosts ──▶ their pins ──▶ the other hosts ──▶ all announced, all listening ──▶ users, trust ──▶ tunnels up ──▶ `ready`
+///     auth hosts ──▶ their pins ──▶ the other hosts ──▶ all announced, all listening ──▶ users, trust, OpenSSH sites ──▶ tunnels up ──▶ `ready`
 ///
 /// What is there already stays: a topology that is started again has its clusters, keys and trust of before.
 final class TopologyRunner {
@@ -19,6 +19,7 @@ final class TopologyRunner {
     private let started: UnixTime
     private let showsProgress: Bool
     private var hosts: [HostProcess] = []
+    private var sites: [OpenSSHSiteRun] = []
     private var clients: [String: AuthClient] = [:]
     private var pins: [String: CAPin] = [:]
     private var deadline: Instant
@@ -32,7 +33,6 @@ final class TopologyRunner {
     /// For all of the way to `ready`: a slow machine with a dozen hosts needs some ten seconds.
     private static let startTimeout: Duration = .seconds(60)
     private static let pollInterval: Duration = .milliseconds(30)
-    private static let logTailLines = 5
 
     /// Told to stop while it was starting.
     private struct Stopped: Error {}
@@ -71,6 +71,11 @@ final class TopologyRunner {
         let executable = try FileIO.executablePath()
         hosts = plan.hosts.map { host in
             HostProcess(host, executable: executable, randomness: randomness, on: loop) { [unowned self] in ended($0, $1) }
+        }
+        guard !plan.sites.isEmpty else { return }
+        let programs = try OpenSSHPrograms.find()
+        sites = plan.sites.map { site in
+            OpenSSHSiteRun(site, programs, randomness: randomness, on: loop) { [unowned self] in ended($0, $1) }
         }
     }
 
@@ -113,17 +118,19 @@ final class TopologyRunner {
         }
         for (cluster, user) in plan.users { try await create(user, in: cluster) }
         for trust in plan.trusts { try await create(trust) }
+        for site in sites { try await start(site, loop) }
         for trust in plan.trusts { try await waitUntilConnected(trust, loop) }
+        for site in sites { try await waitUntilConnected(site, loop) }
         let summary = try plan.summaryText()
         try await loop.work { try FileIO.write(summary, to: summaryPath, mode: 0o644) }
     }
 
     private func bringDown(_ loop: isolated EventLoop) async throws {
         isStopping = true
-        for host in hosts { host.stop() }
+        for process in processes { process.stop() }
         let patience = loop.inside.now + ProcessAssembly.gracePeriod + .seconds(5)
-        while hosts.contains(where: \.isRunning) {
-            if loop.inside.now >= patience { for host in hosts { host.kill() } }
+        while processes.contains(where: \.isRunning) {
+            if loop.inside.now >= patience { for process in processes { process.kill() } }
             try await loop.sleep(for: Self.pollInterval)
         }
         for watcher in watchers { watcher.close() }
@@ -144,7 +151,7 @@ final class TopologyRunner {
 
     private func stop() {
         if isStopping {
-            for host in hosts { host.kill() }
+            for process in processes { process.kill() }
             exit(1)
         }
         isStopping = true
@@ -152,15 +159,18 @@ final class TopologyRunner {
         stopped = nil
     }
 
-    private func ended(_ host: HostProcess, _ exit: ChildProcess.Exit) {
+    private var processes: [KeptProcess] { (hosts as [KeptProcess]) + sites.flatMap(\.processes) }
+
+    private func ended(_ process: KeptProcess, _ exit: ChildProcess.Exit) {
         let how =
             switch exit {
             case .status(let status): "with status \(status)"
             case .signal(let signal, _): "by signal \(signal.name ?? "\(signal.number)")"
             }
-        tell("\(host.name) ended \(how)")
-        if !isReady, failure == nil {
-            failure = TeleportError(.systemError, "host \(host.name) ended \(how) while it was starting\(Self.tail(host))")
+        tell("\(process.name) ended \(how)")
+        // An agent may come before its proxy has heard of the site.
+        if !isReady, failure == nil, !sites.contains(where: { $0.agent === process }) {
+            failure = TeleportError(.systemError, "host \(process.name) ended \(how) while it was starting\(process.tail)")
         }
     }
 
@@ -267,6 +277,30 @@ final class TopologyRunner {
         }
     }
 
+    private func start(_ run: OpenSSHSiteRun, _ loop: isolated EventLoop) async throws {
+        tell("\(run.site.name): sshd on \(run.site.hosts.map { "\($0.listen)" }.joined(separator: ", ")), and ssh -N -R 0")
+        try await run.prepare(try client(of: run.site.hub), loop)
+        for process in run.processes { try process.start() }
+    }
+
+    private func waitUntilConnected(_ run: OpenSSHSiteRun, _ loop: isolated EventLoop) async throws {
+        for (host, process) in zip(run.site.hosts, run.servers) {
+            guard let address = SocketAddress("\(host.listen)") else { preconditionFailure("a host has an address") }
+            while await !accepts(address) { try await pause(loop, process, "nothing listens on \(address)") }
+        }
+        let hub = try client(of: run.site.hub)
+        while true {
+            let isConnected = try await hub.resources(.opensshSite).contains { resource in
+                guard case .opensshSite(let site) = resource, site.name == run.site.name, let last = site.lastHeartbeat else {
+                    return false
+                }
+                return last >= started
+            }
+            if isConnected { return }
+            try await pause(loop, run.agent, "site \(run.site.name) has no tunnel to \(run.site.hub)")
+        }
+    }
+
     // MARK: Helpers
 
     private func client(of cluster: String) throws(TeleportError) -> AuthClient {
@@ -275,12 +309,12 @@ final class TopologyRunner {
     }
 
     /// - Throws: where waiting is of no use: a child ended, time is over, or it was told to stop.
-    private func pause(_ loop: isolated EventLoop, _ host: HostProcess?, _ why: String) async throws {
+    private func pause(_ loop: isolated EventLoop, _ process: KeptProcess?, _ why: String) async throws {
         if isStopping { throw Stopped() }
         if let failure { throw failure }
         if loop.inside.now >= deadline {
             throw TeleportError.connectionProblem(
-                "host \(host?.name ?? "") is not up after \(Self.startTimeout): \(why)\(host.map(Self.tail) ?? "")")
+                "host \(process?.name ?? "") is not up after \(Self.startTimeout): \(why)\(process?.tail ?? "")")
         }
         try await loop.sleep(for: Self.pollInterval)
     }
@@ -297,13 +331,5 @@ final class TopologyRunner {
             case .proxy: [ConfigDefaults.proxyPort, ConfigDefaults.tunnelPort, ConfigDefaults.webPort]
             }
         }
-    }
-
-    /// The last lines of the host's log, for an error.
-    private static func tail(_ host: HostProcess) -> String {
-        guard let bytes = try? FileIO.read(host.host.logPath) else { return "" }
-        let lines = String(decoding: bytes.suffix(4096), as: UTF8.self).split(whereSeparator: \.isNewline).suffix(logTailLines)
-        return lines.isEmpty
-            ? "; its log \(host.host.logPath) is empty" : "; the end of \(host.host.logPath): " + lines.joined(separator: " | ")
     }
 }
