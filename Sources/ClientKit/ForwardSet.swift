@@ -200,7 +200,7 @@ package final class ForwardSet {
         case .forwardedTCPIP(let endpoints):
             guard let target = remote[RemoteListener(address: endpoints.host, port: endpoints.port)] else { return false }
             connect(request, to: target)
-        case .session, .directTCPIP, .directStreamLocal, .transport, .other: return false
+        case .session, .directTCPIP, .directStreamLocal, .forwardedStreamLocal, .transport, .other: return false
         }
         return true
     }

@@ -83,20 +83,26 @@ func fuzzChannelTypes(_ bytes: [UInt8]) {
     var choices = Choices(bytes)
     switch choices.number(below: 3) {
     case 0:
-        let types = ["session", "direct-tcpip", "forwarded-tcpip", "direct-streamlocal@openssh.com", "teleport-transport", "x"]
+        let types = [
+            "session", "direct-tcpip", "forwarded-tcpip", "direct-streamlocal@openssh.com", "forwarded-streamlocal@openssh.com",
+            "teleport-transport", "x",
+        ]
         let type = types[choices.number(below: types.count)]
         guard let open = try? ChannelOpenType(type: type, payload: choices.rest()) else { return }
         expectSame(open, try? ChannelOpenType(type: open.type, payload: open.payload()), type)
     case 1:
         let types = [
             "pty-req", "env", "shell", "exec", "subsystem", "window-change", "signal", "exit-status", "exit-signal", "break",
-            "auth-agent-req@openssh.com", "x",
+            "auth-agent-req@openssh.com", "eow@openssh.com", "x",
         ]
         let type = types[choices.number(below: types.count)]
         guard let request = try? SessionRequest(type: type, payload: choices.rest()) else { return }
         expectSame(request, try? SessionRequest(type: request.type, payload: request.payload()), type)
     default:
-        let names = ["tcpip-forward", "cancel-tcpip-forward", "keepalive@openssh.com", "hostkeys-00@openssh.com", "x"]
+        let names = [
+            "tcpip-forward", "cancel-tcpip-forward", "streamlocal-forward@openssh.com", "cancel-streamlocal-forward@openssh.com",
+            "no-more-sessions@openssh.com", "keepalive@openssh.com", "hostkeys-00@openssh.com", "hostkeys-prove-00@openssh.com", "x",
+        ]
         let name = names[choices.number(below: names.count)]
         guard let request = try? GlobalRequestType(name: name, payload: choices.rest()) else { return }
         expectSame(request, try? GlobalRequestType(name: request.name, payload: request.payload()), name)

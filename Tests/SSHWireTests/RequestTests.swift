@@ -11,7 +11,7 @@ struct SessionRequestTests {
                 modes: TerminalModes([.init(opcode: 53, value: 1), .init(opcode: TerminalModes.Opcode.inputSpeed, value: 38400)]))),
         .environment(name: "LC_ALL", value: "de_DE.UTF-8"), .shell, .exec(command: [0xff, 0x41]), .subsystem(name: "proxy:db1:22@east"),
         .windowChange(WindowSize(columns: 1, rows: 2)), .signal(name: "INT"), .breakSignal(milliseconds: 500), .exitStatus(255),
-        .exitSignal(name: "SEGV", coreDumped: true, message: "oh"), .agentForwarding,
+        .exitSignal(name: "SEGV", coreDumped: true, message: "oh"), .endOfWrite, .agentForwarding,
         .other(type: "x11-req", payload: [1, 2, 3]),
     ]
 
@@ -44,7 +44,8 @@ struct ChannelOpenTypeTests {
     static let endpoints = ChannelOpenType.TCPIPEndpoints(host: "::1", port: 22, originatorAddress: "127.0.0.1", originatorPort: 65535)
     static let types: [ChannelOpenType] = [
         .session, .agent, .directTCPIP(endpoints), .forwardedTCPIP(endpoints), .directStreamLocal(path: "/run/x.sock"),
-        .transport(destination: #"{"host":"db1","port":22}"#), .other(type: "x11", payload: [1]),
+        .forwardedStreamLocal(path: "/run/x.sock"), .transport(destination: #"{"host":"db1","port":22}"#),
+        .other(type: "x11", payload: [1]),
     ]
 
     @Test(arguments: types)
@@ -69,7 +70,8 @@ struct ChannelOpenTypeTests {
 struct GlobalRequestTypeTests {
     static let requests: [GlobalRequestType] = [
         .tcpipForward(address: "localhost", port: 0), .cancelTCPIPForward(address: "", port: 65535), .keepalive,
-        .hostKeys([]), .hostKeys([[1], [2, 3]]), .other(name: "no-more-sessions@openssh.com", payload: []),
+        .streamLocalForward(path: "/run/x.sock"), .cancelStreamLocalForward(path: "/run/x.sock"), .noMoreSessions,
+        .hostKeys([]), .hostKeys([[1], [2, 3]]), .hostKeysProve([[1], [2, 3]]), .other(name: "elevate", payload: []),
     ]
 
     @Test(arguments: requests)
@@ -79,6 +81,11 @@ struct GlobalRequestTypeTests {
 
     @Test func `a keepalive may carry anything`() throws {
         #expect(try GlobalRequestType(name: "keepalive@openssh.com", payload: [1, 2]) == .keepalive)
+    }
+
+    @Test func `what a host key is proven over is the session and the key`() {
+        let proof = GlobalRequestType.hostKeyProof(of: [7, 8], sessionIdentifier: [9])
+        #expect(proof == [0, 0, 0, 29] + Array("hostkeys-prove-00@openssh.com".utf8) + [0, 0, 0, 1, 9, 0, 0, 0, 2, 7, 8])
     }
 
     @Test func `a forward's address with a line end is refused`() {

@@ -137,7 +137,7 @@ final class ProxyConnection: ConnectionHandler {
             } catch {
                 request.refuse(.administrativelyProhibited, error.message)
             }
-        case .forwardedTCPIP, .directStreamLocal, .agent, .transport, .other:
+        case .forwardedTCPIP, .directStreamLocal, .forwardedStreamLocal, .agent, .transport, .other:
             request.refuse(.unknownChannelType, "the proxy opens session and direct-tcpip channels only")
         }
     }

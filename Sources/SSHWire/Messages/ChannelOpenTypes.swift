@@ -10,6 +10,8 @@ package enum ChannelOpenType: Equatable, Sendable {
     case forwardedTCPIP(TCPIPEndpoints)
     /// `direct-streamlocal@openssh.com` (PROTOCOL, Unix domain socket forwarding).
     case directStreamLocal(path: String)
+    /// `forwarded-streamlocal@openssh.com` (PROTOCOL, Unix domain socket forwarding): somebody connected to the path you asked me to listen on.
+    case forwardedStreamLocal(path: String)
     /// `auth-agent@openssh.com` (PROTOCOL.agent): toward a client that forwards its agent.
     case agent
     /// `teleport-transport`: toward an agent, with the destination as JSON text.
@@ -50,6 +52,11 @@ package enum ChannelOpenType: Equatable, Sendable {
             _ = try reader.readString(max: FieldLimit.message)
             _ = try reader.readUInt32()
             self = .directStreamLocal(path: path)
+        case "forwarded-streamlocal@openssh.com":
+            let path = try reader.readPlainText(max: FieldLimit.socketPath)
+            // A reserved field.
+            _ = try reader.readString(max: FieldLimit.message)
+            self = .forwardedStreamLocal(path: path)
         case "auth-agent@openssh.com":
             self = .agent
         case "teleport-transport":
@@ -67,6 +74,7 @@ package enum ChannelOpenType: Equatable, Sendable {
         case .directTCPIP: "direct-tcpip"
         case .forwardedTCPIP: "forwarded-tcpip"
         case .directStreamLocal: "direct-streamlocal@openssh.com"
+        case .forwardedStreamLocal: "forwarded-streamlocal@openssh.com"
         case .agent: "auth-agent@openssh.com"
         case .transport: "teleport-transport"
         case .other(let type, _): type
@@ -87,6 +95,9 @@ package enum ChannelOpenType: Equatable, Sendable {
             writer.writeText(path)
             writer.writeText("")
             writer.writeUInt32(0)
+        case .forwardedStreamLocal(let path):
+            writer.writeText(path)
+            writer.writeText("")
         case .transport(let destination):
             writer.writeText(destination)
         case .other(_, let payload):

@@ -65,6 +65,8 @@ package enum SessionRequest: Equatable, Sendable {
     case exitStatus(UInt32)
     /// `exit-signal` (§6.10): the name without `SIG`.
     case exitSignal(name: String, coreDumped: Bool, message: String)
+    /// `eow@openssh.com` (PROTOCOL): the sender of this takes no more data, its own goes on.
+    case endOfWrite
     /// `auth-agent-req@openssh.com` (PROTOCOL.agent).
     case agentForwarding
     case other(type: String, payload: [UInt8])
@@ -108,6 +110,8 @@ package enum SessionRequest: Equatable, Sendable {
             let message = try reader.readMessage()
             try reader.skipLanguageTag()
             self = .exitSignal(name: name, coreDumped: coreDumped, message: message)
+        case "eow@openssh.com":
+            self = .endOfWrite
         case "auth-agent-req@openssh.com":
             self = .agentForwarding
         default:
@@ -129,6 +133,7 @@ package enum SessionRequest: Equatable, Sendable {
         case .breakSignal: "break"
         case .exitStatus: "exit-status"
         case .exitSignal: "exit-signal"
+        case .endOfWrite: "eow@openssh.com"
         case .agentForwarding: "auth-agent-req@openssh.com"
         case .other(let type, _): type
         }
@@ -144,7 +149,7 @@ package enum SessionRequest: Equatable, Sendable {
         case .environment(let name, let value):
             writer.writeText(name)
             writer.writeText(value)
-        case .shell, .agentForwarding:
+        case .shell, .endOfWrite, .agentForwarding:
             break
         case .exec(let command):
             writer.writeString(command)
