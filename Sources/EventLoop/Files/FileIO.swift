@@ -71,6 +71,15 @@ package enum FileIO {
         }
     }
 
+    /// Makes a directory that nobody else can enter, under a name that nobody can foresee.
+    ///
+    /// - Parameter prefix: of its path.
+    package static func createTemporaryDirectory(prefix: String) throws(TeleportError) -> String {
+        var template = Array("\(prefix)XXXXXXXXXX".utf8CString)
+        guard unsafe mkdtemp(&template) != nil else { throw UVError.errno("making a directory \(prefix)…") }
+        return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
     /// The names in a directory, sorted.
     package static func list(_ path: String) throws(TeleportError) -> [String] {
         guard let directory = unsafe opendir(path) else { throw UVError.errno("listing \(path)") }

@@ -37,6 +37,13 @@ package enum LoginProcess {
         guard account.identifier == 0 || setuid(0) != 0 else { throw TeleportError.accessDenied("the way back to root is open") }
     }
 
+    /// For a process that ends when its parent does, and has to clean up then.
+    package static func ignoreTermination() {
+        for number in [SIGHUP, SIGINT, SIGTERM] { signal(number, SIG_IGN) }
+    }
+
+    package static var identifier: Int32 { getpid() }
+
     package static func setFileModeMask(_ mask: UInt32) {
         umask(mask)
     }

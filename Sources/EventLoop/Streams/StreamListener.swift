@@ -27,9 +27,10 @@ package final class TCPListener {
     package func resume() { acceptor.resume() }
 }
 
-/// A listening unix socket; its path is removed when it closes.
+/// A listening unix socket.
 package final class UnixListener {
-    package let path: String
+    /// Removed when it closes; nil where somebody else made the socket.
+    private let path: String?
     private let acceptor: Acceptor
 
     /// - Parameter mode: of the socket's path.
@@ -37,15 +38,33 @@ package final class UnixListener {
         let socket = try Acceptor.listen(on: .unix(path: path))
         guard unsafe chmod(path, mode) == 0 else { throw UVError.errno("changing the mode of \(path)") }
         self.path = path
-        acceptor = try Acceptor(socket, on: loop) { descriptor in
+        acceptor = try Self.acceptor(socket, on: loop, accept)
+    }
+
+    /// Takes over a socket that listens already and does not block, as ``LocalSocket/listen(path:)`` makes it.
+    ///
+    /// - Parameter accept: is given each connection, paused; set a handler and resume it.
+    package init(_ socket: consuming FileDescriptor, on loop: Loop, accept: @escaping (PipeStream) -> Void) throws(TeleportError) {
+        path = nil
+        acceptor = try Self.acceptor(socket, on: loop, accept)
+    }
+
+    private static func acceptor(
+        _ socket: consuming FileDescriptor, on loop: Loop, _ accept: @escaping (PipeStream) -> Void
+    ) throws(TeleportError) -> Acceptor {
+        try Acceptor(socket, on: loop) { descriptor in
             if let stream = try? PipeStream(descriptor, kind: .socket, on: loop) { accept(stream) }
         }
     }
 
     package func close() {
-        unsafe unlink(path)
+        if let path { unsafe unlink(path) }
         acceptor.close()
     }
+
+    /// New connections wait in the kernel.
+    package func pause() { acceptor.pause() }
+    package func resume() { acceptor.resume() }
 }
 
 /// Accepts from a listening socket.
