@@ -87,6 +87,13 @@ extension SSHEngine {
         connection.replyToGlobalRequest(success: success, payload: payload, &outbox)
     }
 
+    /// Says something to the peer's user that no reply has room for (RFC 4253 §11.3); a client shows it to whoever looks for faults.
+    package mutating func sendDebug(_ message: String) {
+        precondition(upperPhase == .connection, "a word to the user before authentication")
+        guard !isFinished else { return }
+        outbox.send(DebugMessage(alwaysDisplay: false, message: message).payload())
+    }
+
     /// Begins a key exchange, unless one is running.
     package mutating func rekey() {
         precondition(upperPhase == .connection, "a rekey before authentication")

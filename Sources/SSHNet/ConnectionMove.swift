@@ -14,6 +14,7 @@ package final class ConnectionMove: @unchecked Sendable {
     let local: SocketAddress?
     let held: HeldEngine
     let keepAlive: KeepAlive?
+    let hostKeys: HostKeyUpdate?
     let keyExchange: KeyExchangeSummary?
     private let subject: Subject
     private let stream: MovingStream
@@ -35,6 +36,7 @@ package final class ConnectionMove: @unchecked Sendable {
         local = connection.local
         held = connection.held
         keepAlive = connection.keepAlive
+        hostKeys = connection.hostKeys
         keyExchange = connection.keyExchange
         self.subject = subject
         self.stream = stream

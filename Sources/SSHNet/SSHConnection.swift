@@ -50,6 +50,8 @@ package final class SSHConnection {
     private var unansweredRequests: [GlobalRequest] = []
     private var replies: [((GlobalReply) -> Void)?] = []
     private(set) var keepAlive: KeepAlive?
+    /// A server's own, which its client may learn.
+    let hostKeys: HostKeyUpdate?
     private var deadlineTimer: LoopTimer?
     private var armedDeadline: Instant?
     private var keepAliveTimer: LoopTimer?
@@ -118,17 +120,24 @@ package final class SSHConnection {
     ) {
         let engine = SSHEngine(
             configuration: configuration.engine, randomness: configuration.randomness, now: loop.now, buffers: loop.buffers)
-        self.init(transport, HeldEngine(engine), configuration.keepAlive.map(KeepAlive.init), handler, loop)
+        let hostKeys: HostKeyUpdate? =
+            switch configuration.engine.role {
+            case .client: nil
+            case .server(let options): HostKeyUpdate(hostKeys: options.hostKeys)
+            }
+        self.init(transport, HeldEngine(engine), configuration.keepAlive.map(KeepAlive.init), hostKeys, handler, loop)
     }
 
     private init(
-        _ transport: any SSHTransport, _ held: HeldEngine, _ keepAlive: KeepAlive?, _ handler: any ConnectionHandler, _ loop: Loop
+        _ transport: any SSHTransport, _ held: HeldEngine, _ keepAlive: KeepAlive?, _ hostKeys: HostKeyUpdate?,
+        _ handler: any ConnectionHandler, _ loop: Loop
     ) {
         self.loop = loop
         self.handler = handler
         self.transport = transport
         self.held = held
         self.keepAlive = keepAlive
+        self.hostKeys = hostKeys
         peer = transport.peer
         transport.user = self
         scheduleFlush()
@@ -138,7 +147,7 @@ package final class SSHConnection {
 
     /// A connection that has left another loop, ready for channels.
     convenience init(_ move: ConnectionMove, _ stream: TCPStream, _ handler: any ConnectionHandler, _ loop: Loop) {
-        self.init(StreamTransport(stream), move.held, move.keepAlive, handler, loop)
+        self.init(StreamTransport(stream), move.held, move.keepAlive, move.hostKeys, handler, loop)
         began(on: stream)
         held.engine.lend(from: loop.buffers)
         keyExchange = move.keyExchange
@@ -210,6 +219,11 @@ package final class SSHConnection {
         }
         if then != nil { replies.append(then) }
         command { $0.sendGlobalRequest(name, payload: payload, wantsReply: then != nil) }
+    }
+
+    /// Says why a request was refused, which its reply has no room for: a client shows it to whoever looks for faults.
+    package func explain(_ message: String) {
+        command { $0.sendDebug(message) }
     }
 
     package func rekey() {
@@ -358,6 +372,7 @@ package final class SSHConnection {
             startKeepAlive()
             authenticated?()
             authenticated = nil
+            if let announcement = hostKeys?.announcement { sendGlobalRequest(announcement.name, payload: announcement.payload()) }
             handler?.connectionReady(self)
         case .disconnected(let reason, let message): end(.disconnected(reason, message))
         }
@@ -368,6 +383,9 @@ package final class SSHConnection {
         if request.wantsReply { unansweredRequests.append(request) }
         if request.name == KeepAlive.requestName {
             request.reply(success: false)
+        } else if let hostKeys, case .hostKeysProve(let keys)? = try? GlobalRequestType(name: request.name, payload: request.payload) {
+            let proof = hostKeys.prove(keys, sessionIdentifier: sessionIdentifier)
+            request.reply(success: proof != nil, payload: proof ?? [])
         } else {
             handler?.connection(self, globalRequest: request)
         }
