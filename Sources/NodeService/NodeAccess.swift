@@ -34,24 +34,29 @@ package struct NodeAccess: Sendable {
             throw .accessDenied(error.explanation, cause: error)
         }
         let user = try snapshot.identity(of: certificate, signedBy: accepted.authority.cluster)
+        return try grant(user, login: login, certificate, forceCommand: accepted.forceCommand)
+    }
+
+    /// What somebody who was let in would be granted now, the time apart; nil for nothing: what a change of trust or roles asks.
+    package func renewed(_ grant: Grant) -> Grant? {
+        let authority = TrustedAuthority(key: grant.certificate.signatureKey, use: .user, cluster: grant.identity.cluster)
+        guard snapshot.userAuthorities.contains(authority),
+            let user = try? snapshot.identity(of: grant.certificate, signedBy: authority.cluster)
+        else { return nil }
+        return try? self.grant(user, login: grant.login, grant.certificate, forceCommand: grant.forceCommand)
+    }
+
+    private func grant(
+        _ user: AccessIdentity, login: String, _ certificate: Certificate, forceCommand: String?
+    ) throws(TeleportError) -> Grant {
         switch snapshot.decide(user, login: login, labels: labels) {
         case .denied(let reason):
             throw .accessDenied(reason)
         case .allowed(let allowed):
             return Grant(
                 identity: user, login: login, certificate: certificate, options: Self.narrowed(allowed, by: certificate),
-                forceCommand: accepted.forceCommand)
+                forceCommand: forceCommand)
         }
-    }
-
-    /// Whether somebody who was let in would be again, the time apart: what a change of trust or roles asks.
-    package func stillGrants(_ grant: Grant) -> Bool {
-        let authority = TrustedAuthority(key: grant.certificate.signatureKey, use: .user, cluster: grant.identity.cluster)
-        guard snapshot.userAuthorities.contains(authority),
-            let user = try? snapshot.identity(of: grant.certificate, signedBy: authority.cluster),
-            case .allowed = snapshot.decide(user, login: grant.login, labels: labels)
-        else { return false }
-        return true
     }
 
     /// Roles and certificate must both permit a thing (PROTOCOL.certkeys, extensions).

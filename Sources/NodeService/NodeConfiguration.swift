@@ -16,7 +16,7 @@ package struct NodeConfiguration: Sendable {
     package var hostKeys: [HostKey]
     /// From a connection to its login.
     package var authenticationDeadline: Duration
-    /// The program whose `main` calls ``SessionChild/runIfAsked()`` first.
+    /// The program whose `main` calls ``SessionChild/runIfAsked()`` and ``SocketChild/runIfAsked()`` first.
     package var sessionChildExecutable: String
 
     package init(

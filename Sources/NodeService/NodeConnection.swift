@@ -12,13 +12,15 @@ final class NodeConnection: ConnectionHandler {
     private let peer: SocketAddress
     private let logger: Logger
     private var admission: Admission?
+    private var sockets: UserSockets?
+    private var forwards: RemoteForwards?
     private var sessionCount = 0
     private var takesSessions = true
     private(set) var connection: SSHConnection?
 
     /// Who has been let in, and the account that it is here.
     private struct Admission {
-        let grant: NodeAccess.Grant
+        var grant: NodeAccess.Grant
         let account: UserAccount
         let terminalGroup: UInt32?
     }
@@ -78,6 +80,10 @@ final class NodeConnection: ConnectionHandler {
     func connectionReady(_ connection: SSHConnection) {
         self.connection = connection
         guard let admission else { return connection.disconnect(.byApplication, "not authenticated") }
+        let sockets = UserSockets(
+            account: admission.account, executable: server.configuration.sessionChildExecutable, on: connection.loop)
+        self.sockets = sockets
+        forwards = RemoteForwards(connection: connection, account: admission.account, sockets: sockets, logger: logger)
         server.counters.add("node_logins")
         logger.info(
             "login",
@@ -89,7 +95,14 @@ final class NodeConnection: ConnectionHandler {
 
     /// Asks again whether this client may be here, after trust or roles have changed.
     func review(_ access: NodeAccess) {
-        guard let connection, let admission, !access.stillGrants(admission.grant) else { return }
+        guard let connection, let admission else { return }
+        if let grant = access.renewed(admission.grant) {
+            // Sessions that run go on as they began; what is asked from now on obeys the new roles, and nobody listens who may not.
+            self.admission?.grant = grant
+            if !grant.options.permitPortForwarding { forwards?.cancelAll() }
+            if !grant.options.permitAgentForwarding { forwards?.cancelAgent() }
+            return
+        }
         logger.info("connection ended", metadata: ["reason": "access was withdrawn", "user": "\(admission.grant.identity.name)"])
         connection.disconnect(.byApplication, "access to this node was withdrawn")
     }
@@ -97,7 +110,9 @@ final class NodeConnection: ConnectionHandler {
     // MARK: Channels
 
     func connection(_ connection: SSHConnection, opens request: ChannelOpenRequest) {
-        guard let admission else { return request.refuse(.administrativelyProhibited, "not authenticated") }
+        guard let admission, let sockets, let forwards else {
+            return request.refuse(.administrativelyProhibited, "not authenticated")
+        }
         let type: ChannelOpenType
         do throws(WireError) {
             type = try ChannelOpenType(type: request.type, payload: request.payload)
@@ -105,14 +120,19 @@ final class NodeConnection: ConnectionHandler {
             return refuse(request, .connectFailed, "malformed channel request")
         }
         switch type {
-        case .session: openSession(request, admission, on: connection)
+        case .session: openSession(request, admission, forwards, on: connection)
         case .directTCPIP(let endpoints):
             guard admission.grant.options.permitPortForwarding else {
-                return refuse(request, .administrativelyProhibited, "the role or certificate permits no port forwarding")
+                return refuse(request, .administrativelyProhibited, Self.noForwarding)
             }
-            DirectTCPIP.open(request, endpoints, on: connection.loop, logger: logger)
-        case .directStreamLocal: refuse(request, .administrativelyProhibited, "forwarding of unix sockets is not served")
-        case .forwardedTCPIP, .agent, .transport, .other: refuse(request, .unknownChannelType, "unknown channel type")
+            DirectForward(request: request, logger: logger).open(endpoints, on: connection.loop)
+        case .directStreamLocal(let path):
+            guard admission.grant.options.permitPortForwarding else {
+                return refuse(request, .administrativelyProhibited, Self.noForwarding)
+            }
+            DirectForward(request: request, logger: logger).open(path: path, by: sockets)
+        case .forwardedTCPIP, .forwardedStreamLocal, .agent, .transport, .other:
+            refuse(request, .unknownChannelType, "unknown channel type")
         }
     }
 
@@ -121,9 +141,11 @@ final class NodeConnection: ConnectionHandler {
         request.refuse(reason, message)
     }
 
-    private func openSession(_ request: ChannelOpenRequest, _ admission: Admission, on connection: SSHConnection) {
+    private func openSession(
+        _ request: ChannelOpenRequest, _ admission: Admission, _ forwards: RemoteForwards, on connection: SSHConnection
+    ) {
         guard takesSessions else { return refuse(request, .administrativelyProhibited, "the client asked for no more sessions") }
-        guard connection.channelCount < Self.sessionsMax else {
+        guard sessionCount < Self.sessionsMax else {
             return refuse(request, .resourceShortage, "too many sessions on this connection")
         }
         let session = LoginEnvironment.Session(
@@ -133,25 +155,76 @@ final class NodeConnection: ConnectionHandler {
             webProxyAddress: server.configuration.webProxyAddress)
         let scene = SessionScene(
             grant: admission.grant, account: admission.account, terminalGroup: admission.terminalGroup, session: session,
-            executable: server.configuration.sessionChildExecutable, loop: connection.loop, logger: logger)
+            executable: server.configuration.sessionChildExecutable, forwards: forwards, loop: connection.loop, logger: logger)
         server.counters.add("node_sessions")
-        request.accept(handler: SessionHandler(scene))
+        sessionCount += 1
+        request.accept(handler: SessionHandler(scene) { [weak self] in self?.sessionCount -= 1 })
     }
 
+    // MARK: Global requests
+
     func connection(_ connection: SSHConnection, globalRequest request: GlobalRequest) {
-        switch request.name {
-        case "no-more-sessions@openssh.com":
-            takesSessions = false
-            request.reply(success: true)
-        default:
-            logger.debug("global request refused", metadata: ["name": "\(request.name)"])
-            request.reply(success: false)
+        do {
+            try answer(request, on: connection)
+        } catch {
+            refuse(request, error, on: connection)
         }
     }
+
+    /// The reply has no room for a reason.
+    private func refuse(_ request: GlobalRequest, _ reason: any Error, on connection: SSHConnection) {
+        logger.info("global request refused", metadata: ["name": "\(request.name)", "reason": "\(reason)"])
+        connection.explain("\(request.name) refused: \(reason)")
+        request.reply(success: false)
+    }
+
+    private func answer(_ request: GlobalRequest, on connection: SSHConnection) throws {
+        switch try GlobalRequestType(name: request.name, payload: request.payload) {
+        case .noMoreSessions:
+            takesSessions = false
+            request.reply(success: true)
+        case .tcpipForward(let address, let port):
+            let bound = try permittedForwards().listen(address: address, port: port)
+            logger.info("remote forward opened", metadata: ["address": "\(address)", "port": "\(bound)"])
+            // Only who let the system choose needs to be told (RFC 4254 §7.1).
+            var writer = ByteWriter()
+            if port == 0 { writer.writeUInt32(UInt32(bound)) }
+            request.reply(success: true, payload: writer.finish())
+        case .cancelTCPIPForward(let address, let port):
+            guard try permittedForwards().cancel(address: address, port: port) else { throw Self.noSuchForward }
+            request.reply(success: true)
+        case .streamLocalForward(let path):
+            try permittedForwards().listen(path: path) { [self] result in
+                switch result {
+                case .success:
+                    logger.info("remote forward opened", metadata: ["path": "\(path)"])
+                    request.reply(success: true)
+                case .failure(let error): refuse(request, error, on: connection)
+                }
+            }
+        case .cancelStreamLocalForward(let path):
+            guard try permittedForwards().cancel(path: path) else { throw Self.noSuchForward }
+            request.reply(success: true)
+        case .keepalive, .hostKeys, .hostKeysProve, .other:
+            throw TeleportError.notFound("no such request is known")
+        }
+    }
+
+    private func permittedForwards() throws(TeleportError) -> RemoteForwards {
+        guard let admission, let forwards else { throw .accessDenied("not authenticated") }
+        guard admission.grant.options.permitPortForwarding else { throw .accessDenied(Self.noForwarding) }
+        return forwards
+    }
+
+    private static let noForwarding = "the role or certificate permits no port forwarding"
+    private static let noSuchForward = TeleportError.notFound("this connection has no such forward")
 
     func connectionClosed(_ connection: SSHConnection, error: TeleportError?) {
         if let error { logger.debug("connection ended", metadata: ["reason": "\(error.chain.joined(separator: ": "))"]) }
         self.connection = nil
+        forwards?.close()
+        forwards = nil
+        sockets = nil
         server.ended(self)
     }
 }

@@ -13,6 +13,7 @@ struct SessionScene {
     let terminalGroup: UInt32?
     let session: LoginEnvironment.Session
     let executable: String
+    let forwards: RemoteForwards
     let loop: Loop
     let logger: Logger
 }
@@ -32,9 +33,26 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
     private var channel: SSHChannel?
     /// Received, handed to the program, and not yet granted again.
     private var unconsumed = 0
+    /// Also before there is a program.
+    private var hasInputEnded = false
+    /// What has come while the agent's socket is being made, to be taken up in order; nil while nothing waits. The window bounds the data.
+    private var waiting: [Arrival]?
 
-    init(_ scene: SessionScene) {
+    private enum Arrival {
+        case request(ChannelRequest)
+        case data([UInt8])
+        case endOfFile
+    }
+
+    /// Arrivals that may wait for the agent's socket: an environment's requests and some.
+    private static let waitingMax = 256
+
+    private let closed: () -> Void
+
+    /// - Parameter closed: is called when the channel has closed.
+    init(_ scene: SessionScene, closed: @escaping () -> Void) {
         self.scene = scene
+        self.closed = closed
         var logger = scene.logger
         logger[metadataKey: "session"] = "\(scene.session.identifier)"
         self.logger = logger
@@ -44,6 +62,26 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
 
     func channel(_ channel: SSHChannel, request: ChannelRequest) {
         self.channel = channel
+        if waits(.request(request), on: channel) { return }
+        handle(request, on: channel)
+    }
+
+    /// - Returns: whether it is not its turn.
+    private func waits(_ arrival: Arrival, on channel: SSHChannel) -> Bool {
+        guard var arrivals = waiting else { return false }
+        waiting = nil
+        if case .data(let data) = arrival, case .data(let before)? = arrivals.last {
+            arrivals[arrivals.count - 1] = .data(before + data)
+        } else if arrivals.count < Self.waitingMax {
+            arrivals.append(arrival)
+        } else {
+            channel.close()
+        }
+        waiting = arrivals
+        return true
+    }
+
+    private func handle(_ request: ChannelRequest, on channel: SSHChannel) {
         let parsed: SessionRequest
         do throws(WireError) {
             parsed = try SessionRequest(type: request.type, payload: request.payload)
@@ -51,39 +89,68 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
             logger.info("session request malformed", metadata: ["type": "\(request.type)", "error": "\(error)"])
             return request.reply(false)
         }
+        if parsed == .agentForwarding { return forwardAgent(request, on: channel) }
         request.reply(answer(parsed, on: channel))
+    }
+
+    private func forwardAgent(_ request: ChannelRequest, on channel: SSHChannel) {
+        guard scene.grant.options.permitAgentForwarding else {
+            return request.reply(refused("the role or certificate permits no agent forwarding", on: channel))
+        }
+        waiting = []
+        scene.forwards.forwardAgent { [self] isServed in
+            request.reply(isServed)
+            takeUp(on: channel)
+        }
+    }
+
+    private func takeUp(on channel: SSHChannel) {
+        var arrivals = waiting ?? []
+        waiting = nil
+        while waiting == nil, !arrivals.isEmpty, self.channel != nil {
+            switch arrivals.removeFirst() {
+            case .request(let request): handle(request, on: channel)
+            case .data(let data): take(data.span, on: channel)
+            case .endOfFile: endInput()
+            }
+        }
+        waiting?.append(contentsOf: arrivals)
     }
 
     private func answer(_ request: SessionRequest, on channel: SSHChannel) -> Bool {
         switch request {
         case .environment(let name, let value): program == nil && environment.accept(name: name, value: value)
-        case .pseudoTerminal(let request): take(request)
-        case .windowChange(let size): resize(size)
+        case .pseudoTerminal(let request): take(request, on: channel)
+        case .windowChange(let size): resize(size, on: channel)
         case .shell: start(command: nil, on: channel)
         case .exec(let command): start(command: command, on: channel)
-        case .subsystem(let name): refused("subsystem \(name) is not available")
-        case .signal(let name): signal(name)
+        case .subsystem(let name): refused("subsystem \(name) is not available", on: channel)
+        case .signal(let name): signal(name, on: channel)
         // A pseudo terminal has no line that a break could be sent on; that there is one is all that is said.
         case .breakSignal: program?.terminal != nil
-        case .agentForwarding: refused("agent forwarding is not served")
-        case .exitStatus, .exitSignal: refused("\(request.type) is for a server to say")
-        case .other(let type, _): refused("request \(type) is not known")
+        case .endOfWrite: endOutput()
+        case .agentForwarding: false
+        case .exitStatus, .exitSignal: refused("\(request.type) is for a server to say", on: channel)
+        case .other("x11-req", _): refused("X11 forwarding is not served", on: channel)
+        case .other(let type, _): refused("request \(type) is not known", on: channel)
         }
     }
 
-    private func refused(_ reason: String) -> Bool {
+    /// The reply has no room for the reason.
+    private func refused(_ reason: String, on channel: SSHChannel) -> Bool {
         logger.info("session request refused", metadata: ["reason": "\(reason)"])
+        channel.connection.explain(reason)
         return false
     }
 
-    private func take(_ request: PseudoTerminalRequest) -> Bool {
-        guard scene.grant.options.permitPTY else { return refused("the role or certificate permits no terminal") }
-        guard program == nil, terminalRequest == nil else { return refused("a session has one terminal, from its start") }
+    private func take(_ request: PseudoTerminalRequest, on channel: SSHChannel) -> Bool {
+        guard scene.grant.options.permitPTY else { return refused("the role or certificate permits no terminal", on: channel) }
+        guard program == nil, terminalRequest == nil else { return refused("a session has one terminal, from its start", on: channel) }
         terminalRequest = request
         return true
     }
 
-    private func resize(_ size: WindowSize) -> Bool {
+    private func resize(_ size: WindowSize, on channel: SSHChannel) -> Bool {
         guard let terminal = program?.terminal else {
             terminalRequest?.size = size
             return terminalRequest != nil
@@ -92,14 +159,22 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
             try terminal.resize(TerminalSize(size))
             return true
         } catch {
-            return refused(error.message)
+            return refused(error.message, on: channel)
         }
     }
 
-    private func signal(_ name: String) -> Bool {
-        guard let program, let signal = Signal(name: name) else { return refused("no program, or no signal \(name)") }
+    private func signal(_ name: String, on channel: SSHChannel) -> Bool {
+        guard let program, let signal = Signal(name: name) else { return refused("no program, or no signal \(name)", on: channel) }
+        // Who may run one command only has no say in how it ends.
+        guard scene.grant.forceCommand == nil else { return refused("a forced command takes no signals", on: channel) }
         program.signal(signal)
         return true
+    }
+
+    /// The client takes no more output.
+    private func endOutput() -> Bool {
+        program?.closeOutput()
+        return program != nil
     }
 
     private func say(_ text: String, on channel: SSHChannel) {
@@ -109,7 +184,7 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
     // MARK: The program
 
     private func start(command asked: [UInt8]?, on channel: SSHChannel) -> Bool {
-        guard program == nil else { return refused("a session runs one program") }
+        guard program == nil else { return refused("a session runs one program", on: channel) }
         let forced = scene.grant.forceCommand
         let command = forced.map { Array($0.utf8) } ?? asked
         var terminal: PseudoTerminal?
@@ -121,11 +196,13 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
             var variables = environment.variables(
                 account: scene.account, session: scene.session, terminal: terminal.map { (terminalRequest?.terminal ?? "", $0.path) })
             if forced != nil, let asked { variables.append("SSH_ORIGINAL_COMMAND=\(String(decoding: asked, as: UTF8.self))") }
+            if let path = scene.forwards.agentPath { variables.append("SSH_AUTH_SOCK=\(path)") }
             let message = SessionChildMessage(
                 account: scene.account, arguments: arguments(command), environment: variables, hasTerminal: terminal != nil)
             let program = try SessionProgram(message, terminal: terminal, executable: scene.executable, on: scene.loop)
             program.handler = self
             self.program = program
+            if hasInputEnded { program.endInput() }
         } catch {
             terminal?.stream.close()
             logger.error("session not started", metadata: ["error": "\(error.chain.joined(separator: ": "))"])
@@ -164,6 +241,12 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
         grantConsumed()
     }
 
+    func programClosedInput(_ program: SessionProgram) {
+        // For OpenSSH alone, as it asks (PROTOCOL, "eow@openssh.com").
+        guard let channel, !channel.hasReceivedEOF, channel.connection.peerIdentification.hasPrefix("SSH-2.0-OpenSSH") else { return }
+        channel.request(SessionRequest.endOfWrite.type)
+    }
+
     func programEnded(_ program: SessionProgram, _ exit: ChildProcess.Exit) {
         self.program = nil
         var metadata: Logger.Metadata = [:]
@@ -189,6 +272,12 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
     // MARK: The channel's bytes
 
     func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
+        self.channel = channel
+        if waiting != nil, waits(.data(Array(copying: data)), on: channel) { return }
+        take(data, on: channel)
+    }
+
+    private func take(_ data: Span<UInt8>, on channel: SSHChannel) {
         guard let program else { return channel.consumed(data.count) }
         program.write(data)
         unconsumed += data.count
@@ -202,6 +291,11 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
     }
 
     func channelEOF(_ channel: SSHChannel) {
+        if !waits(.endOfFile, on: channel) { endInput() }
+    }
+
+    private func endInput() {
+        hasInputEnded = true
         program?.endInput()
     }
 
@@ -211,6 +305,8 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
 
     func channelClosed(_ channel: SSHChannel) {
         self.channel = nil
+        waiting = nil
+        closed()
         guard let program else { return }
         self.program = nil
         logger.info("session abandoned by its client")

@@ -15,6 +15,7 @@ struct Teleport: ParsableCommand {
 
     static func main() {
         SessionChild.runIfAsked()
+        SocketChild.runIfAsked()
         Program.main(Teleport.self, globals: GlobalOptions(valued: [], flags: ["-d", "--debug"]))
     }
 }

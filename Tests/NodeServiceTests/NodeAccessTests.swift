@@ -106,12 +106,12 @@ struct NodeAccessTests {
 
     @Test func `what was granted lasts as long as authority and role do`() throws {
         let grant = try judge(Self.certificate(by: Self.own, cluster: "east")).get()
-        func lasts(_ snapshot: ClusterSnapshot) -> Bool { NodeAccess(snapshot: snapshot, labels: Self.labels).stillGrants(grant) }
+        func lasts(_ snapshot: ClusterSnapshot) -> Bool { NodeAccess(snapshot: snapshot, labels: Self.labels).renewed(grant) != nil }
         #expect(lasts(Self.snapshot()))
         #expect(!lasts(Self.snapshot(authority: Self.leaf)))
         #expect(!lasts(Self.snapshot(roles: [])))
         let guest = try judge(Self.certificate(by: Self.root, cluster: "hub", roles: #"["ops"]"#)).get()
-        #expect(NodeAccess(snapshot: Self.snapshot(), labels: Self.labels).stillGrants(guest))
-        #expect(!NodeAccess(snapshot: Self.snapshot(roleMap: []), labels: Self.labels).stillGrants(guest))
+        #expect(NodeAccess(snapshot: Self.snapshot(), labels: Self.labels).renewed(guest) != nil)
+        #expect(NodeAccess(snapshot: Self.snapshot(roleMap: []), labels: Self.labels).renewed(guest) == nil)
     }
 }

@@ -85,12 +85,6 @@ struct NodeRefusalTests {
         #expect(node.log.withLock { $0.contains { $0.contains("subsystem sftp is not available") } })
     }
 
-    @Test func `remote forwarding is refused`() async throws {
-        let node = try await TestNode()
-        let outcome = try await node.ssh("true", options: ["-R", "0:127.0.0.1:1", "-o", "ExitOnForwardFailure=yes"])
-        #expect(outcome.exit == .status(255))
-    }
-
     @Test func `a stranger opens more connections than the configuration lets one address have`() async throws {
         let node = try await TestNode(limits: ListenerLimits(total: 100, perAddress: 3, unauthenticated: 50))
         try await node.connectSilently(8, untilEnded: 5)

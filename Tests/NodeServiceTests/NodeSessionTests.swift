@@ -199,7 +199,7 @@ struct NodeSessionTests {
         async let waiting = node.ssh(
             "while ! read line <\(started); do :; done 2>/dev/null; echo seen; exec sleep 1000", options: ["-o", "LogLevel=INFO"])
         _ = try await session
-        node.update(TestNode.snapshot(PrivateKey.generate(randomness: SeededRandomness(seed: 1)), roles: Role.defaults))
+        await node.update(TestNode.snapshot(PrivateKey.generate(randomness: SeededRandomness(seed: 1)), roles: Role.defaults))
         let outcome = try await waiting
         #expect(outcome.exit == .status(255))
         #expect(outcome.errors.contains("withdrawn"), "\(outcome.errors)")

@@ -18,10 +18,11 @@ final class TestNode: Sendable {
     let account: UserAccount
     let port: UInt16
     let userAuthority: PrivateKey
+    let hostPublicKey: PublicKey
     /// What the node has logged.
     let log: Lock<[String]>
     private let hostAuthority: PrivateKey
-    private let eventLoop: EventLoop
+    let eventLoop: EventLoop
     private let server: ServerBox
 
     /// The server, which only its loop touches.
@@ -35,7 +36,9 @@ final class TestNode: Sendable {
         var principals: [String]?
         var validFor = Duration.seconds(3600)
         var roles = #"["access"]"#
-        var flags = [CertificateExtension.permitPTY, CertificateExtension.permitPortForwarding]
+        var flags = [
+            CertificateExtension.permitPTY, CertificateExtension.permitPortForwarding, CertificateExtension.permitAgentForwarding,
+        ]
         var authorityExtension = TestNode.cluster
         var critical: [String: String] = [:]
         var authority: PrivateKey?
@@ -51,7 +54,7 @@ final class TestNode: Sendable {
 
     init(
         labels: Labels = ["env": "test"], roles: [Role] = Role.defaults, limits: ListenerLimits = ListenerLimits(),
-        authenticationDeadline: Duration = .seconds(300)
+        authenticationDeadline: Duration = .seconds(300), furtherHostKeys: [HostKey] = []
     ) async throws {
         let randomness = SystemRandomness()
         let own = try UserAccounts.account(identifier: UserAccounts.effectiveIdentifier)
@@ -68,6 +71,7 @@ final class TestNode: Sendable {
         self.eventLoop = eventLoop
         eventLoop.start()
         let hostKey = PrivateKey.generate(randomness: randomness)
+        hostPublicKey = hostKey.publicKey
         let certificate = try CertificateSigner(key: hostAuthority, randomness: randomness).sign(
             CertificateSigner.Request(
                 kind: .host, publicKey: hostKey.publicKey, keyID: "uuid.\(Self.cluster)", validPrincipals: [Self.hostname],
@@ -76,7 +80,7 @@ final class TestNode: Sendable {
         let executable = try FileIO.executablePath().split(separator: "/").dropLast().joined(separator: "/")
         let configuration = NodeConfiguration(
             uuid: "9f7c0a52-6f2b-4f3e-9d0a-000000000002", hostname: Self.hostname, cluster: Self.cluster, labels: labels,
-            address: .ip(.loopback4, port: 0), hostKeys: [HostKey(key: hostKey, certificate: certificate)],
+            address: .ip(.loopback4, port: 0), hostKeys: [HostKey(key: hostKey, certificate: certificate)] + furtherHostKeys,
             authenticationDeadline: authenticationDeadline,
             sessionChildExecutable: "/\(executable)/SessionChildProgram")
         let snapshot = Self.snapshot(userAuthority, roles: roles)
@@ -125,15 +129,19 @@ final class TestNode: Sendable {
                 roles: roles))
     }
 
-    func update(_ snapshot: ClusterSnapshot) {
+    /// Returns when the node knows.
+    func update(_ snapshot: ClusterSnapshot) async {
         let server = server
-        eventLoop.post { _ in server.server.update(snapshot: snapshot) }
+        await withCheckedContinuation { continuation in
+            eventLoop.post { _ in
+                server.server.update(snapshot: snapshot)
+                continuation.resume()
+            }
+        }
     }
 
-    /// Writes a key and its certificate.
-    ///
-    /// - Returns: the path of the key.
-    func write(_ credential: Credential = Credential()) throws -> String {
+    /// A key and its certificate.
+    func issue(_ credential: Credential = Credential()) throws -> (key: PrivateKey, certificate: Certificate) {
         let randomness = SystemRandomness()
         let key = PrivateKey.generate(randomness: randomness)
         let now = SystemClock().wallTime()
@@ -146,7 +154,15 @@ final class TestNode: Sendable {
                 values: [
                     CertificateExtension.roles: credential.roles, CertificateExtension.authority: credential.authorityExtension,
                 ]))
-        let certificate = try CertificateSigner(key: credential.authority ?? userAuthority, randomness: randomness).sign(request)
+        return (key, try CertificateSigner(key: credential.authority ?? userAuthority, randomness: randomness).sign(request))
+    }
+
+    /// Writes a key and its certificate.
+    ///
+    /// - Returns: the path of the key.
+    func write(_ credential: Credential = Credential()) throws -> String {
+        let randomness = SystemRandomness()
+        let (key, certificate) = try issue(credential)
         let path = "\(directory)/\(randomness.uuid())"
         try FileIO.write(Array(PrivateKeyFile(key: key).text(randomness: randomness).utf8), to: path, mode: 0o600)
         let line = "\(key.publicKey.type.certificateName) \(Base64.encode(certificate.blob))\n"

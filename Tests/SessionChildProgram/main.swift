@@ -1,3 +1,4 @@
 import NodeService
 
 SessionChild.runIfAsked()
+SocketChild.runIfAsked()

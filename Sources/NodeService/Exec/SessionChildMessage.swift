@@ -8,8 +8,6 @@ package import EventLoop
 package struct SessionChildMessage: Equatable, Sendable {
     /// An environment and a command line of what Linux takes for `exec` (`ARG_MAX` is 2 MiB), and some.
     package static let bytesMax = 4 << 20
-    /// Groups of an account: Linux allows 65,536.
-    private static let groupsMax = 65_536
     /// More arguments and variables than a node ever sends.
     private static let listMax = 1024
 
@@ -30,18 +28,13 @@ package struct SessionChildMessage: Equatable, Sendable {
 
     package init(decoding bytes: [UInt8]) throws(WireError) {
         var reader = ByteReader(bytes.span)
-        let name = try reader.readText()
-        let identifier = try reader.readUInt32()
-        let group = try reader.readUInt32()
-        let groups = try Self.readList(&reader, max: Self.groupsMax) { reader throws(WireError) in try reader.readUInt32() }
-        account = UserAccount(
-            name: name, identifier: identifier, group: group, groups: groups, home: try reader.readText(), shell: try reader.readText())
-        arguments = try Self.readList(&reader, max: Self.listMax) { reader throws(WireError) in
+        account = try UserAccount(parsing: &reader)
+        arguments = try reader.readList(max: Self.listMax) { reader throws(WireError) in
             let argument = try reader.readString()
             guard !argument.contains(0) else { throw .badValue("NUL") }
             return argument
         }
-        environment = try Self.readList(&reader, max: Self.listMax) { reader throws(WireError) in
+        environment = try reader.readList(max: Self.listMax) { reader throws(WireError) in
             let variable = try reader.readText()
             guard !variable.utf8.contains(0) else { throw .badValue("NUL") }
             return variable
@@ -52,13 +45,7 @@ package struct SessionChildMessage: Equatable, Sendable {
 
     package func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 4096)
-        writer.writeText(account.name)
-        writer.writeUInt32(account.identifier)
-        writer.writeUInt32(account.group)
-        writer.writeUInt32(UInt32(account.groups.count))
-        for group in account.groups { writer.writeUInt32(group) }
-        writer.writeText(account.home)
-        writer.writeText(account.shell)
+        account.write(to: &writer)
         writer.writeUInt32(UInt32(arguments.count))
         for argument in arguments { writer.writeString(argument) }
         writer.writeUInt32(UInt32(environment.count))
@@ -73,14 +60,40 @@ package struct SessionChildMessage: Equatable, Sendable {
         writer.writeString(encoded())
         return writer.finish()
     }
+}
 
-    private static func readList<Item>(
-        _ reader: inout ByteReader, max: Int, _ item: (inout ByteReader) throws(WireError) -> Item
+extension UserAccount {
+    /// Groups of an account: Linux allows 65,536.
+    private static let groupsMax = 65_536
+
+    init(parsing reader: inout ByteReader) throws(WireError) {
+        let name = try reader.readText()
+        let identifier = try reader.readUInt32()
+        let group = try reader.readUInt32()
+        let groups = try reader.readList(max: Self.groupsMax) { reader throws(WireError) in try reader.readUInt32() }
+        self.init(
+            name: name, identifier: identifier, group: group, groups: groups, home: try reader.readText(), shell: try reader.readText())
+    }
+
+    func write(to writer: inout ByteWriter) {
+        writer.writeText(name)
+        writer.writeUInt32(identifier)
+        writer.writeUInt32(group)
+        writer.writeUInt32(UInt32(groups.count))
+        for group in groups { writer.writeUInt32(group) }
+        writer.writeText(home)
+        writer.writeText(shell)
+    }
+}
+
+extension ByteReader {
+    fileprivate mutating func readList<Item>(
+        max: Int, _ item: (inout ByteReader) throws(WireError) -> Item
     ) throws(WireError) -> [Item] {
-        let count = Int(try reader.readUInt32())
+        let count = Int(try readUInt32())
         guard count <= max else { throw .tooLong(count) }
         var list: [Item] = []
-        for _ in 0..<count { list.append(try item(&reader)) }
+        for _ in 0..<count { list.append(try item(&self)) }
         return list
     }
 }

@@ -6,6 +6,8 @@ protocol SessionProgramHandler: AnyObject {
     func program(_ program: SessionProgram, wrote bytes: Span<UInt8>, toErrorStream: Bool)
     /// There is room for input again.
     func programTakesInput(_ program: SessionProgram)
+    /// The program reads no more.
+    func programClosedInput(_ program: SessionProgram)
     /// The program has ended and all of its output has been handed over.
     func programEnded(_ program: SessionProgram, _ exit: ChildProcess.Exit)
 }
@@ -26,6 +28,7 @@ final class SessionProgram: StreamHandler {
     private var exit: ChildProcess.Exit?
     private var killTimer: LoopTimer?
     private var isTerminating = false
+    private var isOutputDropped = false
     private(set) var failure = ""
 
     /// How long a program has between being told that its user is gone and being killed.
@@ -87,11 +90,22 @@ final class SessionProgram: StreamHandler {
         errors?.resumeReading()
     }
 
+    /// The user takes no more output; what goes to the error stream is another matter. A program that writes on is told by the closed pipe; of
+    /// a terminal, which is one for both directions, the output is read and dropped.
+    func closeOutput() {
+        if terminal == nil {
+            output?.close()
+        } else {
+            isOutputDropped = true
+            resumeOutput()
+        }
+    }
+
     func stream(_ stream: Stream, received bytes: inout MutableSpan<UInt8>) {
         if stream === report {
             let room = Self.failureBytesMax - failure.utf8.count
             failure += String(decoding: Array(copying: bytes.span.extracting(first: min(room, bytes.count))), as: UTF8.self)
-        } else {
+        } else if !isOutputDropped {
             handler?.program(self, wrote: bytes.span, toErrorStream: stream === errors)
         }
     }
@@ -111,6 +125,7 @@ final class SessionProgram: StreamHandler {
         if stream === input {
             input = nil
             handler?.programTakesInput(self)
+            if error != nil, terminal == nil, exit == nil { handler?.programClosedInput(self) }
         }
         endIfDone()
     }
