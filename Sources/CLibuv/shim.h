@@ -6,14 +6,18 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
+#include <wordexp.h>
 
 // Declared by the system under _GNU_SOURCE only, which the Swift module of Glibc is built without.
 extern int pthread_setname_np(pthread_t thread, const char *name);
@@ -27,7 +31,14 @@ extern int setresuid(uid_t real, uid_t effective, uid_t saved);
 extern int posix_openpt(int flags);
 extern int grantpt(int descriptor);
 extern int unlockpt(int descriptor);
+extern int renameat2(int from_directory, const char *from, int to_directory, const char *to, unsigned int flags);
+extern char *getusershell(void);
+extern void setusershell(void);
+extern void endusershell(void);
 #define SHIM_SPAWN_SETSID 0x80
+#define SHIM_RENAME_NOREPLACE 1u
+#define SHIM_MOUNT_READ_ONLY 1
+#define SHIM_MOUNT_NO_SETUID 2
 
 // fcntl and ioctl are variadic, which Swift does not import.
 static inline int shim_duplicate_above(int descriptor, int lowest) { return fcntl(descriptor, F_DUPFD_CLOEXEC, lowest); }

@@ -31,11 +31,13 @@ package struct AccessOptions: Hashable, Sendable {
     package var permitPTY: Bool
     package var permitPortForwarding: Bool
     package var permitAgentForwarding: Bool
+    package var permitFileCopy: Bool
 
-    package init(permitPTY: Bool, permitPortForwarding: Bool, permitAgentForwarding: Bool) {
+    package init(permitPTY: Bool, permitPortForwarding: Bool, permitAgentForwarding: Bool, permitFileCopy: Bool) {
         self.permitPTY = permitPTY
         self.permitPortForwarding = permitPortForwarding
         self.permitAgentForwarding = permitAgentForwarding
+        self.permitFileCopy = permitFileCopy
     }
 }
 
@@ -74,7 +76,8 @@ package struct RoleSet: Sendable {
         AccessOptions(
             permitPTY: roles.contains { $0.options.permitPTY },
             permitPortForwarding: roles.contains { $0.options.permitPortForwarding },
-            permitAgentForwarding: roles.contains { $0.options.permitAgentForwarding })
+            permitAgentForwarding: roles.contains { $0.options.permitAgentForwarding },
+            permitFileCopy: roles.allSatisfy { $0.options.permitFileCopy })
     }
 
     /// Whether one role allows this login on a node with these labels, and no role denies either.
@@ -94,7 +97,8 @@ package struct RoleSet: Sendable {
             AccessOptions(
                 permitPTY: granted.contains { $0.options.permitPTY },
                 permitPortForwarding: granted.contains { $0.options.permitPortForwarding },
-                permitAgentForwarding: granted.contains { $0.options.permitAgentForwarding }))
+                permitAgentForwarding: granted.contains { $0.options.permitAgentForwarding },
+                permitFileCopy: roles.allSatisfy { $0.options.permitFileCopy }))
     }
 
     /// Whether any login at all may be used on a node with these labels: what a list shows.

@@ -73,25 +73,29 @@ package struct RoleConditions: Codable, Hashable, Sendable {
     }
 }
 
-/// What a session under a role may use. With several roles, a feature needs one that permits it; the shortest lifetime wins.
+/// What a session under a role may use. With several roles, a feature needs one that permits it; file copy needs all to permit it, and the
+/// shortest lifetime wins.
 package struct RoleOptions: Codable, Hashable, Sendable {
     /// The longest a certificate may live.
     package var maxSessionTTL: Duration
     package var permitPTY: Bool
     package var permitPortForwarding: Bool
     package var permitAgentForwarding: Bool
+    /// SFTP and `scp`. What a shell can do with its own input and output is not meant.
+    package var permitFileCopy: Bool
 
     /// The longest any user certificate may live, whatever roles say: 30 hours covers a long day and its night.
     package static let maxSessionTTLDefault = Duration.seconds(30 * 3600)
 
     package init(
         maxSessionTTL: Duration = maxSessionTTLDefault, permitPTY: Bool = true, permitPortForwarding: Bool = true,
-        permitAgentForwarding: Bool = true
+        permitAgentForwarding: Bool = true, permitFileCopy: Bool = true
     ) {
         self.maxSessionTTL = maxSessionTTL
         self.permitPTY = permitPTY
         self.permitPortForwarding = permitPortForwarding
         self.permitAgentForwarding = permitAgentForwarding
+        self.permitFileCopy = permitFileCopy
     }
 
     private enum CodingKeys: String, CodingKey, CaseIterable {
@@ -99,6 +103,7 @@ package struct RoleOptions: Codable, Hashable, Sendable {
         case permitPTY = "permit_pty"
         case permitPortForwarding = "port_forwarding"
         case permitAgentForwarding = "forward_agent"
+        case permitFileCopy = "ssh_file_copy"
     }
 
     package init(from decoder: any Decoder) throws {
@@ -108,6 +113,7 @@ package struct RoleOptions: Codable, Hashable, Sendable {
         permitPTY = try container.decodeIfPresent(Bool.self, forKey: .permitPTY) ?? true
         permitPortForwarding = try container.decodeIfPresent(Bool.self, forKey: .permitPortForwarding) ?? true
         permitAgentForwarding = try container.decodeIfPresent(Bool.self, forKey: .permitAgentForwarding) ?? true
+        permitFileCopy = try container.decodeIfPresent(Bool.self, forKey: .permitFileCopy) ?? true
         guard maxSessionTTL > .zero else { throw TeleportError.badParameter("max_session_ttl must be longer than 0") }
     }
 
@@ -117,6 +123,7 @@ package struct RoleOptions: Codable, Hashable, Sendable {
         try container.encode(permitPTY, forKey: .permitPTY)
         try container.encode(permitPortForwarding, forKey: .permitPortForwarding)
         try container.encode(permitAgentForwarding, forKey: .permitAgentForwarding)
+        try container.encode(permitFileCopy, forKey: .permitFileCopy)
     }
 }
 

@@ -65,6 +65,7 @@ package struct NodeAccess: Sendable {
         return AccessOptions(
             permitPTY: options.permitPTY && permits(CertificateExtension.permitPTY),
             permitPortForwarding: options.permitPortForwarding && permits(CertificateExtension.permitPortForwarding),
-            permitAgentForwarding: options.permitAgentForwarding && permits(CertificateExtension.permitAgentForwarding))
+            permitAgentForwarding: options.permitAgentForwarding && permits(CertificateExtension.permitAgentForwarding),
+            permitFileCopy: options.permitFileCopy)
     }
 }

@@ -2,6 +2,7 @@ internal import Base
 internal import ClusterModel
 internal import EventLoop
 internal import Logging
+internal import SFTP
 internal import SSHNet
 internal import SSHWire
 
@@ -30,7 +31,10 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
     private var environment = LoginEnvironment()
     private var terminalRequest: PseudoTerminalRequest?
     private var program: SessionProgram?
+    /// Why a session that was begun runs nothing.
+    private var refusal: String?
     private var channel: SSHChannel?
+    private var hasEnded = false
     /// Received, handed to the program, and not yet granted again.
     private var unconsumed = 0
     /// Also before there is a program.
@@ -91,6 +95,11 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
         }
         if parsed == .agentForwarding { return forwardAgent(request, on: channel) }
         request.reply(answer(parsed, on: channel))
+        // Whoever asks for a transfer is told why there is none where people look: only a program has an error stream.
+        if let refusal {
+            self.refusal = nil
+            end(channel, .exitStatus(1), saying: refusal)
+        }
     }
 
     private func forwardAgent(_ request: ChannelRequest, on channel: SSHChannel) {
@@ -124,6 +133,7 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
         case .windowChange(let size): resize(size, on: channel)
         case .shell: start(command: nil, on: channel)
         case .exec(let command): start(command: command, on: channel)
+        case .subsystem(SFTPPacket.subsystem): start(command: nil, subsystem: SFTPPacket.subsystem, on: channel)
         case .subsystem(let name): refused("subsystem \(name) is not available", on: channel)
         case .signal(let name): signal(name, on: channel)
         // A pseudo terminal has no line that a break could be sent on; that there is one is all that is said.
@@ -183,10 +193,23 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
 
     // MARK: The program
 
-    private func start(command asked: [UInt8]?, on channel: SSHChannel) -> Bool {
-        guard program == nil else { return refused("a session runs one program", on: channel) }
+    /// As a forced command, what `sshd` calls its own SFTP server; what scripts compare `SSH_ORIGINAL_COMMAND` with.
+    private static let internalSFTP = "internal-sftp"
+
+    private func start(command asked: [UInt8]?, subsystem: String? = nil, on channel: SSHChannel) -> Bool {
+        guard program == nil, !hasEnded else { return refused("a session runs one program", on: channel) }
         let forced = scene.grant.forceCommand
+        let asked = subsystem == nil ? asked : Array(Self.internalSFTP.utf8)
         let command = forced.map { Array($0.utf8) } ?? asked
+        let service = serviceChosen(by: command, isSubsystem: subsystem != nil)
+        if service != .program {
+            guard scene.grant.options.permitFileCopy else {
+                _ = refused("the role permits no file copy", on: channel)
+                refusal = "your role does not permit file copy on this node"
+                return true
+            }
+            terminalRequest = nil
+        }
         var terminal: PseudoTerminal?
         do throws(TeleportError) {
             terminal = try openTerminal()
@@ -198,7 +221,8 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
             if forced != nil, let asked { variables.append("SSH_ORIGINAL_COMMAND=\(String(decoding: asked, as: UTF8.self))") }
             if let path = scene.forwards.agentPath { variables.append("SSH_AUTH_SOCK=\(path)") }
             let message = SessionChildMessage(
-                account: scene.account, arguments: arguments(command), environment: variables, hasTerminal: terminal != nil)
+                account: scene.account, service: service, arguments: service == .program ? arguments(command) : [command ?? []],
+                environment: variables, hasTerminal: terminal != nil)
             let program = try SessionProgram(message, terminal: terminal, executable: scene.executable, on: scene.loop)
             program.handler = self
             self.program = program
@@ -215,6 +239,13 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
         // A command line may hold a secret: it is for who looks for faults.
         if let command { logger.debug("session command", metadata: ["command": "\(String(decoding: command, as: UTF8.self))"]) }
         return true
+    }
+
+    /// A forced command wins over all that the client asks for; `internal-sftp` is one that is served here.
+    private func serviceChosen(by command: [UInt8]?, isSubsystem: Bool) -> SessionService {
+        if let forced = scene.grant.forceCommand { return forced == Self.internalSFTP ? .sftp : .program }
+        if isSubsystem { return .sftp }
+        return command.map(SCPCommand.isCopy(commandLine:)) == true ? .scp : .program
     }
 
     private func openTerminal() throws(TeleportError) -> PseudoTerminal? {
@@ -264,9 +295,15 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
         }
         if !program.failure.isEmpty { metadata["error"] = "\(program.failure)" }
         logger.info("session ended", metadata: metadata)
-        channel?.request(request.type, payload: request.payload())
-        channel?.sendEOF()
-        channel?.close()
+        if let channel { end(channel, request) }
+    }
+
+    private func end(_ channel: SSHChannel, _ exit: SessionRequest, saying text: String? = nil) {
+        hasEnded = true
+        if let text { say(text, on: channel) }
+        channel.request(exit.type, payload: exit.payload())
+        channel.sendEOF()
+        channel.close()
     }
 
     // MARK: The channel's bytes

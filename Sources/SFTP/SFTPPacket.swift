@@ -2,6 +2,8 @@ package import Base
 
 /// The frame of SFTP (draft-ietf-secsh-filexfer-02 §3): a `uint32` length, a type byte, and in all but the first two packets a request id.
 package enum SFTPPacket {
+    /// The subsystem (RFC 4254 §6.5) in which it is spoken.
+    package static let subsystem = "sftp"
     /// The version that this speaks: the one that OpenSSH and most others have.
     package static let version: UInt32 = 3
     /// The most that a packet may have after its length, as in OpenSSH (`SFTP_MAX_MSG_LENGTH`).

@@ -51,7 +51,9 @@ struct AccessDecisionTests {
         name: "no-vault", allow: RoleConditions(), deny: RoleConditions(nodeLabels: LabelSelector(["kind": ["vault"]])))
     private static let plain = Role(
         name: "plain", allow: RoleConditions(logins: ["guest"], nodeLabels: .everything),
-        options: RoleOptions(maxSessionTTL: .seconds(600), permitPTY: true, permitPortForwarding: false, permitAgentForwarding: false))
+        options: RoleOptions(
+            maxSessionTTL: .seconds(600), permitPTY: true, permitPortForwarding: false, permitAgentForwarding: false, permitFileCopy: false)
+    )
     private static let star = Role(name: "star", allow: RoleConditions(logins: ["*"], nodeLabels: .everything))
     private static let known = Dictionary(uniqueKeysWithValues: [prod, noRoot, noVault, plain, star].map { ($0.name, $0) })
 
@@ -95,14 +97,16 @@ struct AccessDecisionTests {
         }
     }
 
-    @Test func `features come from the roles that allow the login here`() throws {
+    @Test func `features come from the roles that allow the login here, file copy from all roles together`() throws {
         let roles = try RoleSet(names: ["prod", "plain"], known: Self.known)
         #expect(
             roles.decide(login: "guest", own: ["root"], labels: ["env": "prod"])
-                == .allowed(AccessOptions(permitPTY: true, permitPortForwarding: false, permitAgentForwarding: false)))
+                == .allowed(
+                    AccessOptions(permitPTY: true, permitPortForwarding: false, permitAgentForwarding: false, permitFileCopy: false)))
         #expect(
             roles.decide(login: "root", own: ["root"], labels: ["env": "prod"])
-                == .allowed(AccessOptions(permitPTY: true, permitPortForwarding: true, permitAgentForwarding: true)))
+                == .allowed(AccessOptions(permitPTY: true, permitPortForwarding: true, permitAgentForwarding: true, permitFileCopy: false)))
+        #expect(try RoleSet(names: ["prod"], known: Self.known).options.permitFileCopy)
     }
 
     @Test func `the shortest lifetime wins`() throws {

@@ -31,6 +31,8 @@ struct Fuzz {
             unsafe Target(name: "key-file") { unsafe run($0, $1, fuzzKeyFile) },
             unsafe Target(name: "known-hosts") { unsafe run($0, $1, fuzzKnownHosts) },
             unsafe Target(name: "sftp-messages") { unsafe run($0, $1, fuzzSFTPMessages) },
+            unsafe Target(name: "sftp-server") { unsafe run($0, $1, fuzzSFTPServer) },
+            unsafe Target(name: "scp-sink") { unsafe run($0, $1, fuzzSCPSink) },
             // Texts.
             unsafe Target(name: "address") { unsafe run($0, $1, fuzzAddress) },
             unsafe Target(name: "yaml") { unsafe run($0, $1, fuzzYAML) },

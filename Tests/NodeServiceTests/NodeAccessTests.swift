@@ -57,7 +57,9 @@ struct NodeAccessTests {
     @Test func `a user of the cluster is let in as who the certificate says, with what it permits`() throws {
         let grant = try judge(Self.certificate(by: Self.own, cluster: "east")).get()
         #expect(grant.identity.cluster == "east" && grant.identity.name == "alice" && grant.identity.roles == ["access"])
-        #expect(grant.options == AccessOptions(permitPTY: true, permitPortForwarding: false, permitAgentForwarding: false))
+        #expect(
+            grant.options == AccessOptions(permitPTY: true, permitPortForwarding: false, permitAgentForwarding: false, permitFileCopy: true)
+        )
     }
 
     @Test func `a user of the root is somebody else, with mapped roles only`() throws {

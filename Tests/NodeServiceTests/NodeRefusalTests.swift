@@ -79,10 +79,10 @@ struct NodeRefusalTests {
 
     @Test func `a subsystem that is not served says so`() async throws {
         let node = try await TestNode()
-        let outcome = try await node.ssh("sftp", options: ["-s"])
+        let outcome = try await node.ssh("netconf", options: ["-s"])
         #expect(outcome.exit != .status(0))
         #expect(outcome.errors.contains("subsystem request failed"), "\(outcome.errors)")
-        #expect(node.log.withLock { $0.contains { $0.contains("subsystem sftp is not available") } })
+        #expect(node.log.withLock { $0.contains { $0.contains("subsystem netconf is not available") } })
     }
 
     @Test func `a stranger opens more connections than the configuration lets one address have`() async throws {

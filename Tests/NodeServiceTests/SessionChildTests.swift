@@ -9,7 +9,7 @@ struct SessionChildTests {
         name: "nobody", identifier: 65534, group: 65534, groups: [65534, 4242], home: "/nonexistent", shell: "/bin/sh")
 
     /// Starts a session child, sends it `bytes`, and gives back what came of it.
-    private func child(_ bytes: [UInt8]) async throws -> TestNode.Outcome {
+    static func child(_ bytes: [UInt8], input: [UInt8] = []) async throws -> TestNode.Outcome {
         let eventLoop = EventLoop(name: "child-tests")
         eventLoop.start()
         defer { eventLoop.stop() }
@@ -19,7 +19,8 @@ struct SessionChildTests {
                 do {
                     let run = ProgramRun(continuation)
                     try run.start(
-                        "/\(directory)/SessionChildProgram", [SessionChild.argument], message: bytes, environment: ["PATH=/evil"],
+                        "/\(directory)/SessionChildProgram", [SessionChild.argument], input: input, message: bytes,
+                        environment: ["PATH=/evil"],
                         on: loop.inside)
                 } catch {
                     continuation.resume(throwing: error)
@@ -38,7 +39,7 @@ struct SessionChildTests {
     @Test(.enabled(if: UserAccounts.effectiveIdentifier == 0, "needs root"))
     func `becomes the user with its groups, and cannot go back`() async throws {
         let command = "id -u; id -g; id -G; umask; pwd; echo $PATH$MARK; grep CapEff /proc/self/status; head -c1 /etc/shadow; echo $?"
-        let outcome = try await child(message(Self.nobody, command))
+        let outcome = try await Self.child(message(Self.nobody, command))
         #expect(outcome.exit == .status(0))
         #expect(
             outcome.lines == ["65534", "65534", "65534 4242", "0022", "/", "/usr/bin:/bin1", "CapEff:\t0000000000000000", "1"],
@@ -48,7 +49,7 @@ struct SessionChildTests {
 
     @Test(.enabled(if: UserAccounts.effectiveIdentifier != 0, "needs not to be root"))
     func `becomes nobody else without root`() async throws {
-        let outcome = try await child(message(Self.nobody, "id"))
+        let outcome = try await Self.child(message(Self.nobody, "id"))
         #expect(outcome.exit == .status(254))
         #expect(outcome.text == "")
     }
@@ -59,14 +60,14 @@ struct SessionChildTests {
         let broken = UserAccount(
             name: account.name, identifier: account.identifier, group: account.group, groups: account.groups, home: "/",
             shell: "/no/such/shell")
-        let outcome = try await child(message(broken, "id"))
+        let outcome = try await Self.child(message(broken, "id"))
         #expect(outcome.exit == .status(254))
         #expect(outcome.errors.contains("/no/such/shell"), "\(outcome.errors)")
     }
 
     @Test(arguments: [[], [0, 0], [0, 0, 0, 9, 1], [0xff, 0xff, 0xff, 0xff], [0, 0, 0, 1, 7]] as [[UInt8]])
     func `runs nothing for a message that is none`(bytes: [UInt8]) async throws {
-        let outcome = try await child(bytes)
+        let outcome = try await Self.child(bytes)
         #expect(outcome.exit == .status(254))
         #expect(outcome.text == "")
     }

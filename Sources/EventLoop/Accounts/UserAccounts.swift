@@ -43,18 +43,41 @@ package enum UserAccounts {
     package static var effectiveIdentifier: UInt32 { geteuid() }
 
     package static func group(named name: String) throws(TeleportError) -> UInt32? {
+        try unsafe findGroup("the group \(name)", { unsafe getgrnam_r(name, $0, $1, $2, $3) }) { unsafe $0.gr_gid }
+    }
+
+    /// The name of a group; nil where it has none.
+    package static func groupName(identifier: UInt32) throws(TeleportError) -> String? {
+        try unsafe findGroup("the group \(identifier)", { unsafe getgrgid_r(identifier, $0, $1, $2, $3) }) {
+            unsafe String(cString: $0.gr_name)
+        }
+    }
+
+    private typealias GroupSearch = (
+        UnsafeMutablePointer<Glibc.group>, UnsafeMutablePointer<CChar>, Int, UnsafeMutablePointer<UnsafeMutablePointer<Glibc.group>?>
+    ) -> CInt
+
+    private static func findGroup<Value>(
+        _ what: String, _ search: GroupSearch, _ value: (Glibc.group) -> Value
+    ) throws(TeleportError) -> Value? {
         var size = 1024
         while true {
             var entry = unsafe Glibc.group()
             var result: UnsafeMutablePointer<Glibc.group>?
             var buffer = [CChar](repeating: 0, count: size)
-            let code = unsafe getgrnam_r(name, &entry, &buffer, size, &result)
+            var found: Value?
+            let code = unsafe buffer.withUnsafeMutableBufferPointer { memory -> CInt in
+                guard let base = memory.baseAddress else { return EINVAL }
+                let code = unsafe search(&entry, base, memory.count, &result)
+                if code == 0, unsafe result != nil { found = unsafe value(entry) }
+                return code
+            }
             if code == ERANGE, size < 1 << 20 {
                 size *= 4
                 continue
             }
-            guard code == 0 else { throw UVError.errno("looking up the group \(name)", code) }
-            return unsafe result == nil ? nil : entry.gr_gid
+            guard code == 0 else { throw UVError.errno("looking up \(what)", code) }
+            return found
         }
     }
 

@@ -187,16 +187,37 @@ package enum FileIO {
         }
     }
 
+    /// Fills what it can of `bytes`, whose size is that of one read.
+    ///
+    /// - Returns: how many were read; 0 at end of file.
+    package static func read(_ descriptor: Int32, into bytes: inout MutableSpan<UInt8>) throws(TeleportError) -> Int {
+        while true {
+            let count = unsafe bytes.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
+            if count >= 0 { return count }
+            guard errno == EINTR else { throw UVError.errno("reading") }
+        }
+    }
+
     package static func write(_ bytes: [UInt8], descriptor: Int32) throws(TeleportError) {
-        var rest = bytes[...]
-        while !rest.isEmpty {
+        try write(bytes.span, descriptor: descriptor)
+    }
+
+    package static func write(_ bytes: Span<UInt8>, descriptor: Int32) throws(TeleportError) {
+        var done = 0
+        while done < bytes.count {
+            let rest = bytes.extracting(droppingFirst: done)
             let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count >= 0 {
-                rest = rest.dropFirst(count)
+                done += count
             } else if errno != EINTR {
                 throw UVError.errno("writing")
             }
         }
+    }
+
+    /// Lets a pipe hold more, so that its two sides take turns less often; one that cannot is left as it is.
+    package static func widenPipe(_ descriptor: Int32, bytes: Int32) {
+        _ = shim_set_pipe_size(descriptor, bytes)
     }
 
     private static func open(_ path: String, _ flags: CInt, mode: UInt32 = 0) throws(TeleportError) -> FileDescriptor {

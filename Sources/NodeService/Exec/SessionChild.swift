@@ -1,5 +1,6 @@
 internal import Base
 internal import EventLoop
+internal import SFTP
 
 /// The small life between a node and a login program: the node's own executable, started anew, becomes the user and then the program.
 ///
@@ -7,7 +8,7 @@ internal import EventLoop
 /// 2. a session of its own, with the terminal where there is one;
 /// 3. the user's groups, then group, then user, for good;
 /// 4. umask, home directory;
-/// 5. `exec`.
+/// 5. `exec`; or file transfer, which this process then serves itself, as nothing else on the machine need be able to.
 ///
 /// Whoever starts it by hand gains nothing: it does only what its caller may do anyway.
 package enum SessionChild {
@@ -17,7 +18,7 @@ package enum SessionChild {
     /// The status of a child that could not start the program.
     static let failureStatus: Int32 = 254
     /// What files of the user's are made without: writing by others.
-    private static let fileModeMask: UInt32 = 0o022
+    static let fileModeMask: UInt32 = 0o022
 
     /// Where the program was started as a session child, lives that life and does not return. First of all in `main`.
     package static func runIfAsked() {
@@ -43,7 +44,32 @@ package enum SessionChild {
             try LoginProcess.enter(directory: "/")
         }
         LoginProcess.close(messageDescriptor)
+        if message.service != .program { LoginProcess.exit(transferFiles(message)) }
         try LoginProcess.execute(message.account.shell, arguments: message.arguments, environment: message.environment)
+    }
+
+    /// - Returns: the status to exit with.
+    private static func transferFiles(_ message: SessionChildMessage) -> Int32 {
+        let account = message.account
+        do {
+            guard PathIO.isLoginShell(account.shell) else {
+                throw TeleportError.accessDenied("\(account.name) has \(account.shell) for a shell: such an account transfers no files")
+            }
+            if message.service == .sftp {
+                try SFTPService.run(home: account.home)
+                return 0
+            }
+            PathIO.setEnvironment("HOME", account.home)
+            guard let line = message.arguments.first, let command = SCPCommand(words: try PathIO.words(line)) else {
+                throw TeleportError.badParameter("the command is not that of a copy")
+            }
+            var service = SCPService(command)
+            return try service.run()
+        } catch {
+            let reason = error is WireError ? "the client does not speak SFTP (\(error))" : (error as? TeleportError)?.message ?? "\(error)"
+            say("teleport: \(reason)\r\n", on: 2)
+            return 1
+        }
     }
 
     private static func readMessage() throws -> [UInt8] {

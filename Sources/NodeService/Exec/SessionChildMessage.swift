@@ -1,6 +1,16 @@
 package import Base
 package import EventLoop
 
+/// What a session child does once it is the user.
+package enum SessionService: UInt8, Equatable, Sendable {
+    /// Becomes the account's shell with the arguments.
+    case program = 0
+    /// Serves SFTP itself.
+    case sftp = 1
+    /// Serves the other side of `scp -O` itself; the one argument is the client's command line.
+    case scp = 2
+}
+
 /// What a node tells the session child: whom to become and what to run.
 ///
 /// It travels over descriptor 3 with a `uint32` length before it, never through arguments or environment, which other users can read
@@ -12,6 +22,7 @@ package struct SessionChildMessage: Equatable, Sendable {
     private static let listMax = 1024
 
     package var account: UserAccount
+    package var service: SessionService
     /// From the name that the account's shell finds as its own on; bytes, as a command line need not be UTF-8.
     package var arguments: [[UInt8]]
     /// `NAME=value`, all of it.
@@ -19,8 +30,9 @@ package struct SessionChildMessage: Equatable, Sendable {
     /// Whether descriptor 0 is a terminal, to be the session's own.
     package var hasTerminal: Bool
 
-    package init(account: UserAccount, arguments: [[UInt8]], environment: [String], hasTerminal: Bool) {
+    package init(account: UserAccount, service: SessionService = .program, arguments: [[UInt8]], environment: [String], hasTerminal: Bool) {
         self.account = account
+        self.service = service
         self.arguments = arguments
         self.environment = environment
         self.hasTerminal = hasTerminal
@@ -29,6 +41,8 @@ package struct SessionChildMessage: Equatable, Sendable {
     package init(decoding bytes: [UInt8]) throws(WireError) {
         var reader = ByteReader(bytes.span)
         account = try UserAccount(parsing: &reader)
+        guard let service = SessionService(rawValue: try reader.readByte()) else { throw .badValue("service") }
+        self.service = service
         arguments = try reader.readList(max: Self.listMax) { reader throws(WireError) in
             let argument = try reader.readString()
             guard !argument.contains(0) else { throw .badValue("NUL") }
@@ -46,6 +60,7 @@ package struct SessionChildMessage: Equatable, Sendable {
     package func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 4096)
         account.write(to: &writer)
+        writer.writeByte(service.rawValue)
         writer.writeUInt32(UInt32(arguments.count))
         for argument in arguments { writer.writeString(argument) }
         writer.writeUInt32(UInt32(environment.count))
