@@ -24,7 +24,8 @@ struct ConfigCommand: ParsableCommand {
             let json = try await ProxyQuestion.ask("proxysites", proxy: login.proxy, identity: login.identity, loop)
             let sites = try SiteList(json: json).sites
             for site in sites where site.openssh != true && !login.identity.knownClusters.contains(site.name) {
-                Program.complain("WARNING: the authority for hosts of \(site.name) came after your login; run `tsh login` to reach its nodes")
+                Program.complain(
+                    "WARNING: the authority for hosts of \(site.name) came after your login; run `tsh login` to reach its nodes")
             }
             let config = OpenSSHConfig(
                 clusters: sites.map(\.name), login: user, identityFile: files.key, certificateFile: files.certificate,
