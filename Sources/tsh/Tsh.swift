@@ -17,7 +17,8 @@ struct Tsh: ParsableCommand {
             """,
         subcommands: [
             LoginCommand.self, LogoutCommand.self, StatusCommand.self, SignupCommand.self, ListCommand.self, ClustersCommand.self,
-            SSHCommand.self, ConfigCommand.self, ProxyCommand.self, AgentCommand.self, VersionCommand.self,
+            SSHCommand.self, CopyCommand.self, SFTPCommand.self, ConfigCommand.self, ProxyCommand.self, AgentCommand.self,
+            VersionCommand.self,
         ])
 
     static let globals = GlobalOptions(

@@ -49,7 +49,10 @@ final class PlainServer: Sendable {
     let port: UInt16
     private let process: LoopBound<ChildProcess>
 
-    init(name: String, cluster: String, address: String, port: UInt16, _ harness: ClusterHarness) async throws {
+    /// - Parameter subsystem: what it runs for SFTP.
+    init(
+        name: String, cluster: String, address: String, port: UInt16, subsystem: String = "internal-sftp", _ harness: ClusterHarness
+    ) async throws {
         self.address = address
         self.port = port
         folder = "\(harness.directory)/sshd-\(name)"
@@ -71,6 +74,7 @@ final class PlainServer: Sendable {
             StrictModes no
             UsePAM no
             PidFile none
+            Subsystem sftp \(subsystem)
 
             """
         try FileIO.write(Array(configuration.utf8), to: "\(folder)/sshd_config")

@@ -163,14 +163,20 @@ package enum FileIO {
         return bytes
     }
 
-    /// One line without its end; nothing is read past it.
+    /// One line without its end; nothing is read past it. Empty at the end of the input.
     package static func readLine(descriptor: Int32, max: Int = 4096) throws(TeleportError) -> [UInt8] {
+        try readNextLine(descriptor: descriptor, max: max) ?? []
+    }
+
+    /// The same, but nil at the end of the input.
+    package static func readNextLine(descriptor: Int32, max: Int = 4096) throws(TeleportError) -> [UInt8]? {
         var line: [UInt8] = []
-        while let byte = try readSome(descriptor, name: "the input", max: 1)?.first, byte != 0x0a {
+        while true {
+            guard let byte = try readSome(descriptor, name: "the input", max: 1)?.first else { return line.isEmpty ? nil : line }
+            if byte == 0x0a { return line }
             line.append(byte)
             guard line.count <= max else { throw TeleportError.limitExceeded("the line is longer than \(max) bytes") }
         }
-        return line
     }
 
     /// nil at end of file.

@@ -3,7 +3,7 @@ internal import CLibuv
 internal import Glibc
 
 /// A file that ``PathIO`` opened. Every call blocks; it is closed by ``close()`` and not before.
-package final class OpenFile {
+package final class OpenFile: Sendable {
     private let raw: CInt
 
     init(_ raw: CInt) {
