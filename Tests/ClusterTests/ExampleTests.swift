@@ -3,7 +3,7 @@ import ClusterHarness
 import EventLoop
 import Testing
 
-@Suite("The example for OpenSSH", .timeLimit(.minutes(5)))
+@Suite("The example for OpenSSH", .serialized, .timeLimit(.minutes(5)))
 struct ExampleTests {
     /// `examples/openssh/ssh_config` with this person's files and the topology's proxy in place of those it stands for.
     private func sshConfig(_ person: Person) throws -> String {

@@ -6,7 +6,7 @@ import Crypto
 import EventLoop
 import Testing
 
-@Suite("Two sites that see of each other only what the tunnel needs", .timeLimit(.minutes(5)))
+@Suite("Two sites that see of each other only what the tunnel needs", .serialized, .timeLimit(.minutes(5)))
 struct NamespaceTests {
     @Test(
         .enabled("needs root, iproute2 and a kernel with network namespaces, veth and policy routing") {

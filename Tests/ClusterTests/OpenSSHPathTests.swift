@@ -5,7 +5,7 @@ import Crypto
 import EventLoop
 import Testing
 
-@Suite("Stock OpenSSH through the proxy", .timeLimit(.minutes(5)))
+@Suite("Stock OpenSSH through the proxy", .serialized, .timeLimit(.minutes(5)))
 struct OpenSSHPathTests {
     @Test(arguments: Person.Route.allCases)
     func `a command runs on a node of another site`(route: Person.Route) async throws {

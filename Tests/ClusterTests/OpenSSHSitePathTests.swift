@@ -39,7 +39,7 @@ extension Person {
     }
 }
 
-@Suite("A site with nothing of ours installed", .timeLimit(.minutes(5)))
+@Suite("A site with nothing of ours installed", .serialized, .timeLimit(.minutes(5)))
 struct OpenSSHSitePathTests {
     @Test(arguments: Person.branchRoutes)
     func `sessions, their output and their exit status`(route: String) async throws {
@@ -189,7 +189,7 @@ struct OpenSSHSitePathTests {
     }
 }
 
-@Suite("A site with nothing of ours installed, and what befalls it", .timeLimit(.minutes(5)))
+@Suite("A site with nothing of ours installed, and what befalls it", .serialized, .timeLimit(.minutes(5)))
 struct OpenSSHSiteFaultTests {
     /// Ends a process by the file that names it, or by its parent and its words, and waits until it is gone.
     private func kill(_ find: String) -> String {

@@ -4,7 +4,7 @@ import Crypto
 import EventLoop
 import Testing
 
-@Suite("An ordinary sshd as a node of a site", .timeLimit(.minutes(5)))
+@Suite("An ordinary sshd as a node of a site", .serialized, .timeLimit(.minutes(5)))
 struct PlainServerTests {
     @Test func `it is listed, and reached through the tunnel by ssh and by tsh`() async throws {
         let harness = try await ClusterHarness.shared()

@@ -3,7 +3,7 @@ import ClusterHarness
 import EventLoop
 import Testing
 
-@Suite("teleport start --topology", .timeLimit(.minutes(5)))
+@Suite("teleport start --topology", .serialized, .timeLimit(.minutes(5)))
 struct TopologyTests {
     @Test func `hosts that are killed one after the other are started again, and nothing is done by hand`() async throws {
         let harness = try ClusterHarness("two-sites")

@@ -4,7 +4,7 @@ import Crypto
 import EventLoop
 import Testing
 
-@Suite("tsh agent", .timeLimit(.minutes(5)))
+@Suite("tsh agent", .serialized, .timeLimit(.minutes(5)))
 struct TshAgentTests {
     /// A home directory with the person logged in.
     private func home(_ person: Person) throws -> String {

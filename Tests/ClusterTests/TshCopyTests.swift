@@ -4,7 +4,7 @@ import Crypto
 import EventLoop
 import Testing
 
-@Suite("tsh scp and tsh sftp with an ordinary sshd", .timeLimit(.minutes(5)))
+@Suite("tsh scp and tsh sftp with an ordinary sshd", .serialized, .timeLimit(.minutes(5)))
 struct TshCopyTests {
     /// Runs `script` in a folder of its own with `$scp`, `$sftp` and `$there`, another folder that the node `name` sees too.
     ///

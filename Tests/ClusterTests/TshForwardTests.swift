@@ -5,7 +5,7 @@ import Crypto
 import EventLoop
 import Testing
 
-@Suite("Forwards of tsh ssh", .timeLimit(.minutes(5)))
+@Suite("Forwards of tsh ssh", .serialized, .timeLimit(.minutes(5)))
 struct TshForwardTests {
     /// Runs `script` while `tsh ssh -N` with `options` holds a forward, whose port it finds in `$port`; `$tsh` is `tsh` with its identity.
     private func run(_ options: String, _ script: String, _ harness: ClusterHarness) async throws -> Outcome {

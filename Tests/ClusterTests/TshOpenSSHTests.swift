@@ -4,7 +4,7 @@ import Crypto
 import EventLoop
 import Testing
 
-@Suite("OpenSSH by the word of tsh", .timeLimit(.minutes(5)))
+@Suite("OpenSSH by the word of tsh", .serialized, .timeLimit(.minutes(5)))
 struct TshOpenSSHTests {
     /// What `tsh config` prints for the person, in a file.
     private func configuration(_ person: Person) async throws -> String {

@@ -4,7 +4,7 @@ import Crypto
 import EventLoop
 import Testing
 
-@Suite("tsh through a tunnel", .timeLimit(.minutes(5)))
+@Suite("tsh through a tunnel", .serialized, .timeLimit(.minutes(5)))
 struct TshTests {
     @Test func `clusters and their nodes are listed`() async throws {
         let person = try await ClusterHarness.shared().person()
