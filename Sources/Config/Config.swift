@@ -125,6 +125,11 @@ package struct Config: Equatable, Sendable {
         authServers = overrides.authServers.isEmpty ? hosts(general?.authServers, port: ConfigDefaults.authPort) : overrides.authServers
         // Who is told of another auth server wants none here, unless they say so.
         if serves(.auth, file.auth?.enabled ?? (file.auth != nil || authServers.isEmpty)) {
+            guard !authServers.isEmpty || (authToken ?? "").isEmpty else {
+                throw .badParameter(
+                    "a token joins a cluster that exists, and this process would start its own: name that cluster's auth server with "
+                        + "--auth-server or in teleport.auth_servers, or leave the token out")
+            }
             auth = Auth(
                 listen: listen(file.auth?.listenAddr, port: ConfigDefaults.authPort),
                 publicAddresses: hosts(file.auth?.publicAddr, port: ConfigDefaults.authPort),

@@ -194,6 +194,10 @@ extension ConfigFileTests {
         Refused("teleport: {nodename: a b}\n", "node name \"a b\" may have only letters, digits, '-' and '.'"),
         Refused("teleport: {advertise_ip: 0.0.0.0}\n", "teleport.advertise_ip: \"0.0.0.0\" is not the IP address of a host"),
         Refused("teleport: {auth_token: \"\"}\n", "teleport.auth_token is empty or has characters that no token has"),
+        Refused(
+            "teleport: {auth_token: 0123456789abcdef}\n",
+            "a token joins a cluster that exists, and this process would start its own: name that cluster's auth server with "
+                + "--auth-server or in teleport.auth_servers, or leave the token out"),
     ]
 
     @Test(arguments: contradictions)

@@ -40,7 +40,9 @@ struct ResourceReference: ExpressibleByArgument, Sendable {
         name = parts.count > 1 ? String(parts[1]) : nil
     }
 
-    static let help = "KIND or KIND/NAME; kinds: \(ResourceKind.allCases.map(\.rawValue).joined(separator: ", "))"
+    /// What wrong usage is answered with, and the help.
+    static let allValueStrings = ResourceKind.allCases.map(\.rawValue)
+    static let help = "KIND or KIND/NAME"
 }
 
 struct GetCommand: ParsableCommand {
