@@ -102,16 +102,18 @@ struct OpenSSHSitePathTests {
     @Test func `forwards of every kind`() async throws {
         let harness = try await ClusterHarness.sharedSite()
         let person = try await harness.person()
-        let (folder, address) = (person.folder, harness.freeAddress(7))
+        let address = harness.freeAddress(7)
         let ssh = (["ssh"] + person.branchArguments("jump", options: ["-o", "ExitOnForwardFailure=yes"])).joined(separator: " ")
         let db2 = try #require(try harness.cluster("branch").nodes.first { $0.name == "db2" }?.addr)
         // db2's greeting is read by way of db1: by a local forward, by SOCKS, and the other way round by a remote one.
         let script = """
             set -e
-            \(ssh) -f -N -M -S \(folder)/mux -L \(address):7001:\(db2) -D \(address):7002 -R \(address):7003:\(db2)
+            # A unix socket's path is short.
+            mux=$(mktemp -u /tmp/mux-XXXXXX)
+            \(ssh) -f -N -M -S $mux -L \(address):7001:\(db2) -D \(address):7002 -R \(address):7003:\(db2)
             for port in 7001 7003; do exec 3<>/dev/tcp/\(address)/$port; head -c 8 <&3; echo; exec 3>&-; done
             curl -s -m 10 --http0.9 --socks5 \(address):7002 --output - http://\(db2)/ | head -c 8
-            ssh -S \(folder)/mux -O exit x 2>/dev/null
+            ssh -S $mux -O exit x 2>/dev/null
             """
         let outcome = try await harness.runner.run("/bin/bash", ["-c", script])
         #expect(outcome.lines == ["SSH-2.0-", "SSH-2.0-", "SSH-2.0-"], "\(outcome)")
