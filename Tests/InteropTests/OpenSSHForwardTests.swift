@@ -44,4 +44,28 @@ struct OpenSSHForwardTests {
         let outcome = try await bash(path, number: 12, forward: "-D $NEAR:1080", script)
         #expect(outcome.lines == ["same"], "\(outcome)")
     }
+    @Test(arguments: Path.allCases)
+    func `-R leads from a port of the node's to where the client can dial`(path: Path) async throws {
+        let script = """
+            port=$($ssh -O forward -R 0:$TARGET:3022 $NODE)
+            head -c 2M /dev/urandom >$DIR/noise
+            /usr/bin/ssh -F $CONFIG -o HostName=127.0.0.1 -p $port db1.direct cat <$DIR/noise | cmp - $DIR/noise && echo same
+            """
+        let outcome = try await bash(path, number: 14, forward: "", script)
+        #expect(outcome.lines == ["same"], "\(outcome)")
+    }
+
+    @Test(arguments: Path.allCases)
+    func `unix sockets are forwarded either way, and so is the agent`(path: Path) async throws {
+        let script = """
+            eval $(ssh-agent -a $DIR/agent) >/dev/null
+            trap 'kill $SSH_AGENT_PID; $ssh -O exit $NODE 2>/dev/null' EXIT
+            ssh-add -q $KEY
+            ssh-add -l >$DIR/keys
+            for socket in near far; do SSH_AUTH_SOCK=$DIR/$socket ssh-add -l | cmp - $DIR/keys && echo $socket; done
+            /usr/bin/ssh -F $CONFIG -A -o IdentityAgent=$DIR/agent $NODE 'ssh-add -l' | cmp - $DIR/keys && echo agent
+            """
+        let outcome = try await bash(path, number: 16, forward: "-L $DIR/near:$DIR/agent -R $DIR/far:$DIR/agent", script)
+        #expect(outcome.lines == ["near", "far", "agent"], "\(outcome)")
+    }
 }
