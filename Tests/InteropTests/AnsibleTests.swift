@@ -7,7 +7,7 @@ import Testing
 struct AnsibleTests {
     /// How files come to a host (`ANSIBLE_SSH_TRANSFER_METHOD`).
     enum Transfer: String, CaseIterable, Sendable, CustomTestStringConvertible {
-        case piped
+        case piped, sftp, scp
 
         var testDescription: String { rawValue }
     }

@@ -21,7 +21,7 @@ struct CurlTests {
                 + options + [url])
     }
 
-    @Test(arguments: ["scp"], [UserKey.ecdsaP256, .ecdsaP384, .ecdsaP521])
+    @Test(arguments: ["sftp", "scp"], [UserKey.ecdsaP256, .ecdsaP384, .ecdsaP521])
     func `a file goes there and comes back unchanged, with an ECDSA certificate`(scheme: String, key: UserKey) async throws {
         let site = try await InteropSite.shared()
         let folder = try site.workspace()
@@ -33,6 +33,14 @@ struct CurlTests {
         #expect(try FileIO.read("\(folder)/there") == noise)
         let fetched = try await curl(site, url, key: key)
         #expect(fetched.exit == .status(0) && fetched.output == noise, "\(fetched)")
+    }
+
+    @Test func `a folder is listed`() async throws {
+        let site = try await InteropSite.shared()
+        let folder = try site.workspace()
+        try FileIO.write([], to: "\(folder)/a name")
+        let outcome = try await curl(site, "sftp://\(site.node)\(folder)/", options: ["--list-only"])
+        #expect(outcome.exit == .status(0) && outcome.lines.contains("a name"), "\(outcome)")
     }
 
     /// curl's own exit codes: 67 for a refused login, 60 for a host key that is not the one wanted.

@@ -2,9 +2,12 @@ import ClusterHarness
 import EventLoop
 import Testing
 
-@Suite("Files by OpenSSH's scp", .serialized, .timeLimit(.minutes(10)))
+@Suite("Files by OpenSSH's scp and sftp", .serialized, .timeLimit(.minutes(10)))
 struct OpenSSHFileTests {
     enum Program: String, CaseIterable, Sendable, CustomTestStringConvertible {
+        case sftp
+        /// `scp` as it is since OpenSSH 9: SFTP underneath.
+        case scp
         /// `scp -O`: the old protocol.
         case oldSCP = "scp -O"
 
@@ -12,10 +15,18 @@ struct OpenSSHFileTests {
 
         /// Shell functions `put LOCAL REMOTE` and `get REMOTE LOCAL`, folders with all they hold, modes and times kept.
         var functions: String {
-            """
-            put() { \(rawValue) -qprF $CONFIG "$1" "$NODE:$2"; }
-            get() { \(rawValue) -qprF $CONFIG "$NODE:$1" "$2"; }
-            """
+            switch self {
+            case .sftp:
+                """
+                put() { sftp -q -F $CONFIG -b - $NODE <<<"put -pR \\"$1\\" \\"$2\\"" >/dev/null; }
+                get() { sftp -q -F $CONFIG -b - $NODE <<<"get -pR \\"$1\\" \\"$2\\"" >/dev/null; }
+                """
+            case .scp, .oldSCP:
+                """
+                put() { \(rawValue) -qprF $CONFIG "$1" "$NODE:$2"; }
+                get() { \(rawValue) -qprF $CONFIG "$NODE:$1" "$2"; }
+                """
+            }
         }
     }
 
@@ -72,6 +83,58 @@ struct OpenSSHFileTests {
             rm $DIR/here $DIR/there $DIR/back
             """
         let outcome = try await bash(path, script, timeout: .seconds(280))
+        #expect(outcome.lines == ["same"], "\(outcome)")
+    }
+
+    @Test(arguments: Path.allCases)
+    func `sftp does all that it can be told`(path: Path) async throws {
+        let script = """
+            cd $DIR && echo hello >one
+            sftp -q -F $CONFIG -b - $NODE <<END
+            cd $DIR
+            mkdir made
+            put one made/two
+            rename made/two made/three
+            chmod 600 made/three
+            symlink three made/link
+            ln made/three made/hard
+            ls -1 made
+            get made/link fetched
+            rm made/hard
+            rm made/link
+            rm made/three
+            rmdir made
+            reget one again
+            df
+            END
+            cat fetched again
+            """
+        let outcome = try await bash(path, script)
+        let listed = outcome.lines.filter { !$0.hasPrefix("sftp>") }
+        #expect(outcome.exit == .status(0), "\(outcome)")
+        for name in ["made/hard", "made/link", "made/three"] { #expect(listed.contains { $0.hasPrefix(name) }, "\(outcome)") }
+        #expect(listed.suffix(2) == ["hello", "hello"], "\(outcome)")
+    }
+
+    @Test(arguments: Path.allCases)
+    func `what is not there, or may not be read, is said so`(path: Path) async throws {
+        let script = """
+            for scp in 'scp -q' 'scp -Oq'; do $scp -F $CONFIG $NODE:$DIR/nothing $DIR/x || echo $?; done
+            sftp -q -F $CONFIG -b - $NODE <<<"get $DIR/nothing $DIR/x" >/dev/null || echo $?
+            """
+        let outcome = try await bash(path, script)
+        #expect(outcome.lines == ["1", "1", "1"], "\(outcome)")
+        #expect(outcome.errors.ranges(of: "o such file").count + outcome.errors.ranges(of: "not found").count == 3, "\(outcome)")
+    }
+
+    @Test(arguments: Path.allCases)
+    func `a download that broke off goes on where it was`(path: Path) async throws {
+        let script = """
+            head -c 1M /dev/urandom >$DIR/whole && head -c 300000 $DIR/whole >$DIR/part
+            sftp -q -F $CONFIG -b - $NODE <<<"reget $DIR/whole $DIR/part" >/dev/null
+            cmp $DIR/whole $DIR/part && echo same
+            """
+        let outcome = try await bash(path, script)
         #expect(outcome.lines == ["same"], "\(outcome)")
     }
 }

@@ -100,8 +100,8 @@ struct PuTTYTests {
         #expect(outcome.exit == .status(0) && outcome.text == "east\n", "\(outcome)")
     }
 
-    /// `-scp` for SCP's own protocol.
-    @Test(arguments: Path.allCases, ["-scp"])
+    /// By SFTP, and by SCP's own protocol.
+    @Test(arguments: Path.allCases, ["-sftp", "-scp"])
     func `pscp copies a file there and back`(path: Path, option: String) async throws {
         let putty = try await PuTTY(try await InteropSite.shared())
         let noise = SystemRandomness().bytes(300_001)
@@ -116,6 +116,30 @@ struct PuTTYTests {
         }
         #expect(try FileIO.read("\(putty.folder)/there") == noise)
         #expect(try FileIO.read("\(putty.folder)/back") == noise)
+    }
+
+    @Test(arguments: Path.allCases)
+    func `psftp does what it can be told`(path: Path) async throws {
+        let putty = try await PuTTY(try await InteropSite.shared())
+        let (folder, noise) = (putty.folder, SystemRandomness().bytes(300_001))
+        try FileIO.write(noise, to: "\(folder)/here")
+        let batch = """
+            mkdir \(folder)/made
+            put \(folder)/here \(folder)/made/there
+            mv \(folder)/made/there \(folder)/made/moved
+            chmod 640 \(folder)/made/moved
+            ls \(folder)/made
+            get \(folder)/made/moved \(folder)/back
+            rm \(folder)/made/moved
+            rmdir \(folder)/made
+
+            """
+        try FileIO.write(Array(batch.utf8), to: "\(folder)/batch")
+        let outcome = try await putty.site.run(
+            "/usr/bin/psftp", putty.arguments(path) + ["-b", "\(folder)/batch", putty.host(path)], environment: ["HOME=\(folder)"])
+        #expect(outcome.exit == .status(0) && outcome.lines.contains { $0.hasPrefix("-rw-r-----") && $0.hasSuffix(" moved") }, "\(outcome)")
+        #expect(try FileIO.read("\(folder)/back") == noise)
+        #expect(try FileIO.status("\(folder)/made") == nil)
     }
 
     @Test func `a bare key is refused, by node and proxy`() async throws {

@@ -24,6 +24,9 @@ struct Tool: Sendable {
     /// Where Debian's Python modules are.
     static let python = "/usr/bin/python3"
 
+    /// Whether a file system of the user's own can be mounted here.
+    static var canMount: Bool { UserAccounts.effectiveIdentifier == 0 && (try? FileIO.status("/dev/fuse")) != nil }
+
     var isInstalled: Bool { (try? FileIO.status(path)) != nil }
 }
 
