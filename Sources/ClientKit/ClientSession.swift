@@ -177,13 +177,11 @@ package final class ClientSession: ChannelHandler {
     // MARK: Output
 
     package func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
-        let count = data.count
-        output.write(Array(copying: data)) { channel.consumed(count) }
+        output.write(data, from: channel)
     }
 
     package func channel(_ channel: SSHChannel, receivedExtended data: Span<UInt8>, type: UInt32) {
-        let count = data.count
-        errors.write(Array(copying: data)) { channel.consumed(count) }
+        errors.write(data, from: channel)
     }
 
     package func channel(_ channel: SSHChannel, request: ChannelRequest) {

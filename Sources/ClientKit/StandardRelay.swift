@@ -33,8 +33,7 @@ final class StandardRelay: ChannelHandler {
     }
 
     func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
-        let count = data.count
-        output.write(Array(copying: data)) { channel.consumed(count) }
+        output.write(data, from: channel)
     }
 
     /// Whoever reads our stdout is told at once, while our stdin may go on.

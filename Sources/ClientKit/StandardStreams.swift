@@ -1,5 +1,6 @@
 internal import Base
 internal import EventLoop
+internal import SSHNet
 
 /// Reads a descriptor of any kind, one chunk at a time, on the worker pool.
 final class InputReader {
@@ -30,14 +31,18 @@ final class InputReader {
     }
 }
 
-/// Writes in order, on the worker pool: what comes while a write is under way goes out with the next.
+/// Writes what channels bring, in order, on the worker pool: what comes while a write is under way goes out with the next.
+///
+/// A channel gets its window back for what was written. Two buffers change places and keep their memory, so that a long stream asks for none; the
+/// window bounds them.
 package final class OutputWriter {
     package typealias Sink = @Sendable ([UInt8]) throws -> Void
 
     private let sink: Sink
     private let loop: Loop
     private var waiting: [UInt8] = []
-    private var done: [() -> Void] = []
+    /// What is being written; the loop keeps off it meanwhile.
+    private let flying = Lock<[UInt8]>([])
     private var isWriting = false
     private var emptied: [() -> Void] = []
     /// Is told of the first write that failed; nothing is written after it.
@@ -54,34 +59,39 @@ package final class OutputWriter {
         { try FileIO.write($0, descriptor: descriptor) }
     }
 
-    func write(_ bytes: [UInt8], done: @escaping () -> Void) {
-        guard !hasFailed else { return done() }
-        if waiting.isEmpty { waiting = bytes } else { waiting += bytes }
-        self.done.append(done)
-        next()
+    /// - Parameter channel: where the bytes are from; always the same.
+    func write(_ bytes: Span<UInt8>, from channel: SSHChannel) {
+        guard !hasFailed else { return channel.consumed(bytes.count) }
+        waiting.append(copying: bytes)
+        next(channel)
     }
 
     func whenEmpty(_ body: @escaping () -> Void) {
         if isWriting { emptied.append(body) } else { body() }
     }
 
-    private func next() {
+    private func next(_ channel: SSHChannel) {
         guard !isWriting, !waiting.isEmpty else { return }
         isWriting = true
-        let bytes = waiting
-        let finished = done
-        waiting = []
-        done = []
-        let sink = sink
-        loop.work({ try sink(bytes) }) { [self] result in
+        let count = waiting.count
+        flying.withLock { flying in swap(&flying, &waiting) }
+        let (sink, flying) = (sink, flying)
+        let write: @Sendable () throws -> Void = {
+            try flying.withLock { bytes in
+                defer { bytes.removeAll(keepingCapacity: true) }
+                try sink(bytes)
+            }
+        }
+        loop.work(write) { [self] result in
             isWriting = false
+            channel.consumed(count)
             if case .failure(let error) = result {
                 hasFailed = true
+                channel.consumed(waiting.count)
                 waiting = []
                 failed?(error as? TeleportError ?? .connectionProblem("writing the output failed", cause: error))
             }
-            for body in finished { body() }
-            next()
+            next(channel)
             guard !isWriting else { return }
             let bodies = emptied
             emptied = []
