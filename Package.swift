@@ -95,7 +95,8 @@ var targets: [Target] = [
 
 targets += [
     .executableTarget(
-        name: "Benchmarks", dependencies: ["SSHEngine", "SSHWire", "Crypto", "Base"], path: "Tests/Benchmarks", swiftSettings: rules),
+        name: "Benchmarks", dependencies: ["ReverseTunnel", "SSHEngine", "SSHWire", "EventLoop", "Crypto", "Base"],
+        path: "Tests/Benchmarks", swiftSettings: rules),
     tests("BaseTests", "Base", log),
     tests("CryptoTests", "Crypto", "Base"),
     tests("LimitsTests", "Limits", "Base"),

@@ -53,9 +53,7 @@ package struct AuthClient: Sendable {
     /// Announces a node; every 20 seconds, as the record is kept for 60.
     package func heartbeat(_ node: Node) async throws(TeleportError) { _ = try await call(Endpoints.heartbeatNode, node) }
     package func heartbeat(_ proxy: ProxyRecord) async throws(TeleportError) { _ = try await call(Endpoints.heartbeatProxy, proxy) }
-    package func reportTunnels(connected clusters: [String]) async throws(TeleportError) {
-        _ = try await call(Endpoints.reportTunnels, TunnelReport(connected: clusters))
-    }
+    package func reportTunnels(_ report: TunnelReport) async throws(TeleportError) { _ = try await call(Endpoints.reportTunnels, report) }
     package func listNodes() async throws(TeleportError) -> [Node] { try await call(Endpoints.listNodes, Empty()).nodes }
 
     // MARK: What a proxy passes on for strangers

@@ -142,11 +142,36 @@ package struct SnapshotResponse: Codable, Equatable, Sendable {
 }
 
 /// Which leaf clusters hold a tunnel to the proxy that says so, and to which root clusters it holds one itself.
+///
+/// Names are dealt out to shards, and a report says all of the shards that it names and nothing of the others: so what a site's coming or going costs
+/// does not grow with their number, and a report that is lost or said twice does no harm.
 package struct TunnelReport: Codable, Equatable, Sendable {
-    package var connected: [String]
+    package struct Shard: Codable, Equatable, Sendable {
+        package var number: Int
+        package var connected: [String]
 
-    package init(connected: [String]) {
-        self.connected = connected
+        package init(number: Int, connected: [String]) {
+            self.number = number
+            self.connected = connected
+        }
+    }
+
+    /// A hundred thousand sites make some 400 names a shard.
+    package static let shardCount = 256
+    /// So much of it fits into a request and into a transaction of the store.
+    package static let shardsMax = 64
+    package static let namesMax = 512
+
+    package var shards: [Shard]
+
+    package init(shards: [Shard]) {
+        self.shards = shards
+    }
+
+    /// FNV-1a of the name: the same in every process.
+    package static func shard(of cluster: String) -> Int {
+        let hash = cluster.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        return Int((hash ^ hash >> 32) % UInt64(shardCount))
     }
 }
 

@@ -39,8 +39,11 @@ package actor AuthServer {
     let decoyPasswordHash: String
     var loginsInFlight = 0
     private(set) var keys: AuthorityKeys
-    private var shared: SharedState
-    private var current: ClusterState
+    private(set) var shared: SharedState
+    /// What ``shared`` makes, built when somebody asks; nil where it has changed since.
+    private var built: ClusterState?
+    /// Keys of authorities that the store was given, until its event says so.
+    var writtenKeys: [PublicKey: String] = [:]
     private var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
     private var nextWaiter: UInt64 = 0
     private var tasks: [Task<Void, Never>] = []
@@ -93,7 +96,6 @@ package actor AuthServer {
         self.shared = shared
         self.decoyPasswordHash = decoyPasswordHash
         tokenAttempts = AttemptLimiter(clock: clock)
-        current = shared.state()
     }
 
     private static func initialize(
@@ -129,7 +131,12 @@ package actor AuthServer {
     // MARK: Snapshots
 
     package var clusterName: String { settings.clusterName }
-    package var state: ClusterState { current }
+    package var state: ClusterState {
+        if let built { return built }
+        let state = shared.state()
+        built = state
+        return state
+    }
     /// `sha256:HEX` of the TLS authority.
     package var caPin: String { keys.tlsCertificate.publicKeyPin }
     /// PEM.
@@ -139,7 +146,7 @@ package actor AuthServer {
 
     /// The state as soon as its revision is another than `revision`; nil where that did not happen in time.
     func state(after revision: Int64, waitingUpTo duration: Duration) async -> ClusterState? {
-        if current.revision != revision { return current }
+        if shared.revision != revision { return state }
         guard duration > .zero, waiters.count < Self.waitersMax else { return nil }
         let id = nextWaiter
         nextWaiter += 1
@@ -149,7 +156,7 @@ package actor AuthServer {
         }
         await withCheckedContinuation { waiters[id] = $0 }
         timer.cancel()
-        return current.revision != revision ? current : nil
+        return shared.revision != revision ? state : nil
     }
 
     /// More than nodes and proxies of a large cluster: each has one question open.
@@ -170,10 +177,12 @@ package actor AuthServer {
             do throws(TeleportError) {
                 let range = try await store.store.range(AuthStore.shared)
                 shared = try SharedState(clusterName: clusterName, collections: store, range: range)
-                publish()
+                writtenKeys = [:]
+                changed()
                 var events = try await store.store.watch(AuthStore.shared, after: range.revision).makeAsyncIterator()
                 while let event = try await events.next(isolation: self) {
-                    if try shared.apply(event) { publish() }
+                    if try shared.apply(event) { changed() }
+                    if !writtenKeys.isEmpty { writtenKeys = writtenKeys.filter { !shared.owners(of: [$0.key]).contains($0.value) } }
                 }
                 return
             } catch {
@@ -183,12 +192,8 @@ package actor AuthServer {
         }
     }
 
-    private func publish() {
-        let next = shared.state()
-        var compared = next
-        compared.revision = current.revision
-        guard compared != current else { return }
-        current = next
+    private func changed() {
+        built = nil
         wakeAll()
     }
 
@@ -204,7 +209,9 @@ package actor AuthServer {
     }
 
     /// Public halves of this cluster's authorities.
-    var ownAuthorities: [CertificateAuthority] { current.authorities.filter { $0.cluster == clusterName } }
+    var ownAuthorities: [CertificateAuthority] {
+        AuthorityKind.allCases.compactMap { shared.authority($0, of: clusterName) }.sorted { $0.name < $1.name }
+    }
 
     func lastTunnelReport(of cluster: String) -> UnixTime? { shared.lastReport(of: cluster) }
 

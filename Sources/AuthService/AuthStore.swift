@@ -19,7 +19,7 @@ struct AuthStore: Sendable {
     let nodes: TypedCollection<Node>
     let proxies: TypedCollection<ProxyRecord>
     let authServers: TypedCollection<ProxyRecord>
-    /// By the UUID of the proxy that holds the tunnels.
+    /// By the UUID of the proxy that holds the tunnels and the shard of the sites' names.
     let tunnels: TypedCollection<TunnelPresence>
     let trustedClusters: TypedCollection<TrustedCluster>
     let remoteClusters: TypedCollection<RemoteCluster>
@@ -44,7 +44,7 @@ struct AuthStore: Sendable {
         nodes = TypedCollection("node", in: store, under: StoreKey("shared", "nodes"))
         proxies = TypedCollection("proxy", in: store, under: StoreKey("shared", "proxies"))
         authServers = TypedCollection("auth server", in: store, under: StoreKey("shared", "auth_servers"))
-        tunnels = TypedCollection("tunnel", in: store, under: StoreKey("shared", "tunnels"))
+        tunnels = TypedCollection("tunnel", in: store, under: StoreKey("shared", "tunnel_shards"))
         trustedClusters = TypedCollection("trusted cluster", in: store, under: StoreKey("shared", "trusted_clusters"))
         remoteClusters = TypedCollection("remote cluster", in: store, under: StoreKey("shared", "remote_clusters"))
         reverseTunnels = TypedCollection("reverse tunnel", in: store, under: StoreKey("shared", "reverse_tunnels"))
@@ -90,8 +90,13 @@ struct HostRecord: Codable, Sendable {
     var sshPublicKey: String
 }
 
-/// What one proxy said last of the tunnels to it.
+/// What one proxy said last of the tunnels to it, for the sites of one shard.
 struct TunnelPresence: Codable, Equatable, Sendable {
+    var shard: Int
     var connected: [String]
     var reported: UnixTime
+
+    static func name(_ uuid: String, shard: Int) -> String { "\(uuid).\(shard)" }
+
+    static func shard(ofName name: String) -> Int? { name.split(separator: ".").last.flatMap { Int($0) } }
 }

@@ -8,14 +8,14 @@ package import SSHWire
 package struct ClientIdentity: Sendable {
     package let key: PrivateKey
     package let certificate: Certificate
-    package let hostAuthorities: [TrustedAuthority]
+    package let hostAuthorities: TrustedAuthorities
     /// Keys of hosts that are known without a certificate, as `NODE.SITE`.
     package let hostKeys: KnownHosts
     /// The cluster that issued the certificate.
     package let cluster: String
 
     package init(
-        key: PrivateKey, certificate: Certificate, hostAuthorities: [TrustedAuthority], hostKeys: KnownHosts = KnownHosts()
+        key: PrivateKey, certificate: Certificate, hostAuthorities: TrustedAuthorities, hostKeys: KnownHosts = KnownHosts()
     ) throws(TeleportError) {
         guard certificate.publicKey == key.publicKey else { throw .badParameter("the certificate is not over the private key beside it") }
         self.key = key
@@ -83,6 +83,6 @@ package struct ClientIdentity: Sendable {
         }
         var hostKeys = KnownHosts()
         for entry in entries where entry.marker == nil { hostKeys.add(entry) }
-        try self.init(key: key, certificate: parsed, hostAuthorities: authorities, hostKeys: hostKeys)
+        try self.init(key: key, certificate: parsed, hostAuthorities: TrustedAuthorities(authorities), hostKeys: hostKeys)
     }
 }

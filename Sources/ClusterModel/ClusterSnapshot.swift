@@ -51,9 +51,9 @@ package final class ClusterSnapshot: Sendable {
     package let state: ClusterState
     package let roles: [String: Role]
     /// Own user authority first, then those of enabled root clusters. Never a leaf's.
-    package let userAuthorities: [TrustedAuthority]
+    package let userAuthorities: TrustedAuthorities
     /// Own host authority first, then roots' (for their tunnel servers) and leaves' (for their agents and nodes).
-    package let hostAuthorities: [TrustedAuthority]
+    package let hostAuthorities: TrustedAuthorities
     /// Clusters that this one dials.
     package let rootClusters: Set<String>
     /// Clusters that dial this one.
@@ -87,12 +87,10 @@ package final class ClusterSnapshot: Sendable {
         let ownAuthorities = state.authorities.filter { $0.cluster == own }
         let users = ownAuthorities.filter { $0.type == .user } + foreign.filter { $0.type == .user && roots.contains($0.cluster) }
         let hosts = (ownAuthorities + foreign).filter { $0.type == .host }
-        userAuthorities = users.flatMap { authority in
-            authority.keys.map { TrustedAuthority(key: $0, use: .user, cluster: authority.cluster) }
-        }
-        hostAuthorities = hosts.flatMap { authority in
-            authority.keys.map { TrustedAuthority(key: $0, use: .host, cluster: authority.cluster) }
-        }
+        userAuthorities = TrustedAuthorities(
+            users.flatMap { authority in authority.keys.map { TrustedAuthority(key: $0, use: .user, cluster: authority.cluster) } })
+        hostAuthorities = TrustedAuthorities(
+            hosts.flatMap { authority in authority.keys.map { TrustedAuthority(key: $0, use: .host, cluster: authority.cluster) } })
         roleMaps = Dictionary(users.map { ($0.cluster, $0.roleMap) }, uniquingKeysWith: { first, _ in first })
         tlsAuthorities = ownAuthorities.filter { $0.type == .tls }.flatMap(\.tlsCertificates)
 
@@ -119,11 +117,6 @@ package final class ClusterSnapshot: Sendable {
     /// Where this cluster's agents dial: the tunnels of enabled root clusters.
     package var reverseTunnels: [ReverseTunnelRecord] {
         state.reverseTunnels.filter { rootClusters.contains($0.cluster) }
-    }
-
-    /// The host authority of one cluster alone: what a tunnel's other end, or a node of that cluster, must be signed by.
-    package func hostAuthorities(of cluster: String) -> [TrustedAuthority] {
-        hostAuthorities.filter { $0.cluster == cluster }
     }
 
     // MARK: Users

@@ -88,6 +88,13 @@ final class AuthWorld: Sendable {
         return state
     }
 
+    /// Returns when the server has taken in all that was written before: it follows its store in order.
+    func settled() async throws {
+        let mark = "mark-\(Hex.encode(randomness.bytes(8)))"
+        try await admin.put(.role(Role(name: mark, allow: RoleConditions())), replace: false)
+        _ = await state { $0.roles.contains { $0.name == mark } }
+    }
+
     func newKey() -> String { PrivateKey.generate(randomness: randomness).publicKey.text() }
     func newTLSKey() -> String { Base64.encode(ECDSA.PrivateKey.generate(.nistp256, randomness: randomness).publicKey.der) }
 
@@ -132,5 +139,16 @@ func refusal(_ body: () async throws -> Void) async -> ErrorKind? {
         return nil
     } catch {
         return (error as? TeleportError)?.kind
+    }
+}
+
+extension TunnelReport {
+    /// What a proxy says of these sites; by default that they are all connected.
+    static func of(_ sites: [String], connected: [String]? = nil) -> TunnelReport {
+        let shards = Dictionary(grouping: sites, by: shard(of:))
+        return TunnelReport(
+            shards: shards.map { number, sites in
+                Shard(number: number, connected: sites.filter { (connected ?? sites).contains($0) })
+            })
     }
 }

@@ -25,8 +25,7 @@ struct JoinTokenTests {
         #expect(certificate.extensions[CertificateExtension.authority] == "hub")
         #expect(certificate.extensions[CertificateExtension.role] == "Node")
         let snapshot = ClusterSnapshot(await world.server.state)
-        let check = HostCertificateCheck(
-            authorities: snapshot.hostAuthorities.map { TrustedAuthority(key: $0.key, use: $0.use, cluster: $0.cluster) })
+        let check = HostCertificateCheck(authorities: snapshot.hostAuthorities)
         #expect(try check.judge(certificate, name: "db1.hub", cluster: "hub", now: world.clock.wallTime()).authority.cluster == "hub")
 
         let tls = try X509Certificate(pem: given.tlsCertificate)

@@ -29,10 +29,9 @@ struct ListedSiteTests {
     }
 
     /// A proxy's word on what is connected, once the server has taken it in.
-    private func report(_ sites: [String], _ world: AuthWorld) async throws {
-        let before = await world.server.state.revision
-        try await world.proxy.reportTunnels(connected: sites)
-        _ = await world.state { $0.revision > before }
+    private func report(_ report: TunnelReport, _ world: AuthWorld) async throws {
+        try await world.proxy.reportTunnels(report)
+        try await world.settled()
     }
 
     @Test func `proxies report its tunnel, and a list says so`() async throws {
@@ -43,12 +42,12 @@ struct ListedSiteTests {
             if case .opensshSite(let site)? = try await world.admin.resources(.opensshSite).first { site } else { nil }
         }
         #expect(try await listed()?.connected == false)
-        try await report(["branch", "other"], world)
+        try await report(.of(["branch", "other"]), world)
         let site = try #require(try await listed())
         #expect(site.connected && site.lastHeartbeat == world.clock.wallTime())
         // What was printed may be read again, and the state in it is nobody's to set.
         try await world.admin.put(.opensshSite(site), replace: true)
-        try await report([], world)
+        try await report(.of(["branch"], connected: []), world)
         #expect(try await listed()?.connected == false)
         await world.stop()
     }

@@ -20,8 +20,7 @@ struct LoginTests {
         #expect(Set(given.authorities.map(\.name)) == ["host/hub", "tls/hub"])
         let certificate = try Certificate(text: given.sshCertificate)
         let snapshot = ClusterSnapshot(await world.server.state)
-        let check = UserCertificateCheck(
-            authorities: snapshot.userAuthorities.map { TrustedAuthority(key: $0.key, use: $0.use, cluster: $0.cluster) })
+        let check = UserCertificateCheck(authorities: snapshot.userAuthorities)
         let accepted = try check.judge(certificate, wanted: .principal("deploy"), source: nil, now: world.clock.wallTime())
         let identity = try snapshot.identity(of: certificate, signedBy: accepted.authority.cluster)
         #expect(identity == AccessIdentity(cluster: "hub", name: "alice", roles: ["access"], logins: ["root", "deploy"]))

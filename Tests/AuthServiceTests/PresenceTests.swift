@@ -93,17 +93,44 @@ struct PresenceTests {
         _ = try await world.proxy.exchangeTrust(TrustRequest(token: token, cluster: "east", hostAuthority: host))
         _ = await world.state { !$0.remoteClusters.isEmpty }
         let client = try await joined(world, .proxy, hostname: "front")
-        try await client.reportTunnels(connected: ["east", "nowhere"])
-        #expect(await world.state { $0.remoteClusters.first?.connected == true }.remoteClusters.map(\.name) == ["east"])
-        guard case .remoteCluster(let listed)? = try await world.admin.resources(.remoteCluster).first else {
-            Issue.record("no remote cluster")
-            return
+        func listed() async throws -> [RemoteCluster] {
+            try await world.admin.resources(.remoteCluster).compactMap { if case .remoteCluster(let cluster) = $0 { cluster } else { nil } }
         }
-        #expect(listed.lastHeartbeat == world.clock.wallTime())
-        try await client.reportTunnels(connected: [])
-        #expect(await world.state { $0.remoteClusters.first?.connected == false }.remoteClusters.first?.connected == false)
+        try await client.reportTunnels(.of(["east", "nowhere"]))
+        try await world.settled()
+        #expect(try await listed() == [RemoteCluster(name: "east", connected: true, lastHeartbeat: world.clock.wallTime())])
+        try await client.reportTunnels(.of(["east"], connected: []))
+        try await world.settled()
+        #expect(try await listed() == [RemoteCluster(name: "east")])
         await world.stop()
         await leaf.stop()
+    }
+
+    @Test func `a tunnel that comes or goes changes nothing that others are told`() async throws {
+        let world = try await AuthWorld()
+        let client = try await joined(world, .proxy, hostname: "front")
+        try await client.reportTunnels(.of(["east"]))
+        let collections = AuthStore(world.store)
+        let range = try await world.store.range(collections.tunnels.prefix)
+        var shared = try SharedState(
+            clusterName: "hub", collections: collections, range: StoreRange(items: [], revision: range.revision))
+        #expect(range.items.count == 1)
+        for item in range.items { #expect(try !shared.apply(.put(item))) }
+        #expect(shared.lastReport(of: "east") == nil, "a cluster that nobody knows")
+        await world.stop()
+    }
+
+    @Test func `a report of another shard than there is, or of a name in the wrong one`() async throws {
+        let world = try await AuthWorld()
+        let client = try await joined(world, .proxy, hostname: "front")
+        for number in [-1, TunnelReport.shardCount, .max] {
+            let report = TunnelReport(shards: [TunnelReport.Shard(number: number, connected: [])])
+            #expect(await refusal { try await client.reportTunnels(report) } == .badParameter)
+        }
+        let wrong = (TunnelReport.shard(of: "branch") + 1) % TunnelReport.shardCount
+        try await client.reportTunnels(TunnelReport(shards: [TunnelReport.Shard(number: wrong, connected: ["branch"])]))
+        #expect(try await AuthStore(world.store).tunnels.list().map(\.value.connected) == [[]])
+        await world.stop()
     }
 
     @Test func `a node is told of authorities and roles, and not of other nodes`() async throws {

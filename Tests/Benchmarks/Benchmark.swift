@@ -11,7 +11,7 @@ struct Benchmark: Sendable {
     let unit: String
     let run: @Sendable () -> [Result]
 
-    static let all = [EngineBenchmarks.sealAndOpen, EngineBenchmarks.keyExchanges]
+    static let all = [EngineBenchmarks.sealAndOpen, EngineBenchmarks.keyExchanges, SiteBenchmarks.changes, SiteBenchmarks.routes]
 
     static let rounds = 7
 

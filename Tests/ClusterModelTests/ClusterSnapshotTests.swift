@@ -49,7 +49,7 @@ struct ClusterSnapshotTests {
 
     @Test func `the leaf trusts the root's users, and both clusters' hosts, each for its own cluster`() {
         #expect(Self.leaf.userAuthorities.map(\.cluster) == ["east", "hub"])
-        #expect(Self.leaf.hostAuthorities(of: "hub").map(\.key) == [Self.hubHost.publicKey])
+        #expect(Self.leaf.hostAuthorities.of(cluster: "hub").map(\.key) == [Self.hubHost.publicKey])
         #expect(Self.leaf.rootClusters == ["hub"])
         #expect(Self.leaf.leafClusters.isEmpty)
         #expect(Self.leaf.reverseTunnels.map(\.cluster) == ["hub"])

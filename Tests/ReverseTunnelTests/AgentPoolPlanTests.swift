@@ -51,4 +51,23 @@ struct AgentPoolPlanTests {
         #expect(AgentPoolPlan.nextDue(present: present) == Instant(nanoseconds: 7))
         #expect(AgentPoolPlan.nextDue(present: [Self.hub1: .connected]) == nil)
     }
+
+    /// When agents whose tunnels ended at once get through to a proxy that takes connections again after `away`.
+    private static func arrivals(_ agents: Int, away: Duration) -> [Duration] {
+        let randomness = SeededRandomness(seed: 1)
+        return (0..<agents).map { _ in
+            var backoff = AgentPool.backoff
+            var time = Duration.zero
+            repeat { time += backoff.next(randomness) } while time < away
+            return time - away
+        }
+    }
+
+    @Test(arguments: [Duration.zero, .milliseconds(500), .seconds(3), .seconds(60)])
+    func `a hundred thousand agents come back within seconds, and never many in the same moment`(away: Duration) {
+        let arrivals = Self.arrivals(100_000, away: away)
+        let buckets = Dictionary(grouping: arrivals, by: { Int($0 / .milliseconds(100)) }).mapValues(\.count)
+        #expect(arrivals.allSatisfy { $0 <= AgentPool.backoff.longest })
+        #expect((buckets.values.max() ?? 0) <= 25_000, "\(buckets.sorted { $0.key < $1.key })")
+    }
 }

@@ -17,12 +17,12 @@ struct CertificateCheckTests {
     private static let end = UnixTime(seconds: 1_800_043_200)
     private static let middle = UnixTime(seconds: 1_800_001_000)
 
-    private static let authorities = [
+    private static let authorities = TrustedAuthorities([
         TrustedAuthority(key: userAuthority.publicKey, use: .user, cluster: "hub"),
         TrustedAuthority(key: hostAuthority.publicKey, use: .host, cluster: "hub"),
         TrustedAuthority(key: eastHostAuthority.publicKey, use: .host, cluster: "east"),
         TrustedAuthority(key: eastUserAuthority.publicKey, use: .user, cluster: "east"),
-    ]
+    ])
 
     private static func make(
         by key: PrivateKey, _ kind: CertificateKind, id: String = "alice", principals: [String] = ["root", "alice"],
@@ -217,7 +217,8 @@ struct CertificateCheckTests {
     @Test func `a longer cluster name is not taken for the shorter it ends with`() throws {
         let authority = Self.stranger
         let check = HostCertificateCheck(
-            authorities: Self.authorities + [TrustedAuthority(key: authority.publicKey, use: .host, cluster: "far.east")])
+            authorities: TrustedAuthorities(
+                Array(Self.authorities) + [TrustedAuthority(key: authority.publicKey, use: .host, cluster: "far.east")]))
         let certificate = try Self.make(by: authority, .host, id: "uuid.far.east", principals: ["db1.far.east"])
         #expect(try check.judge(certificate, name: "db1.far.east", now: Self.middle).authority.cluster == "far.east")
         let forged = try Self.make(by: Self.eastHostAuthority, .host, id: "uuid.far.east", principals: ["db1"])

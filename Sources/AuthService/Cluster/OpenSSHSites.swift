@@ -12,21 +12,21 @@ extension AuthServer {
         try site.check()
         guard site.name != clusterName else { throw .badParameter("\(site.name) is this cluster itself") }
         let isKnown =
-            try await store.remoteClusters.find(site.name) != nil || isRoot(site.name)
-            || state.authorities.contains { $0.cluster == site.name }
+            try await store.remoteClusters.find(site.name) != nil || shared.isRoot(site.name) || shared.hasAuthority(of: site.name)
         guard !isKnown else { throw .alreadyExists("\(site.name) is the name of another cluster") }
         if try await store.opensshSites.find(site.name) == nil { try await checkNameIsFree(site.name) }
-        if let authority = site.hostAuthority { try await checkKeysAreNew(authority) }
         var stored = site
         stored.connected = false
         stored.lastHeartbeat = nil
-        try await put(store.opensshSites, stored.name, stored, replace: replace)
+        try await withKeys(of: site.hostAuthority.map { [$0] } ?? []) { () throws(TeleportError) in
+            try await put(store.opensshSites, stored.name, stored, replace: replace)
+        }
         logger.info("a site of OpenSSH hosts is listed", metadata: ["site": "\(site.name)", "nodes": "\(site.nodes.count)"])
     }
 
     /// For a cluster that wants to be known here.
     func checkIsNoSite(_ cluster: String) throws(TeleportError) {
-        guard !state.opensshSites.contains(where: { $0.name == cluster }) else {
+        guard !shared.isListedSite(cluster) else {
             throw .alreadyExists("\(cluster) is the name of an openssh_site of this cluster; remove that first")
         }
     }

@@ -34,10 +34,16 @@ extension AuthServer {
 
     func reportTunnels(_ report: TunnelReport, from caller: Caller) async throws(TeleportError) {
         guard let uuid = caller.identity?.name else { throw .accessDenied("a client certificate is needed") }
-        let known = Set(state.remoteClusters.map(\.name)).union(state.trustedClusters.map(\.name))
-            .union(state.opensshSites.map(\.name))
-        let connected = Set(report.connected).intersection(known).sorted()
-        try await store.tunnels.put(uuid, TunnelPresence(connected: connected, reported: now), ttl: Self.presenceTTL)
+        var writes: [StoreWrite] = []
+        for shard in report.shards {
+            guard (0..<TunnelReport.shardCount).contains(shard.number) else { throw .badParameter("there is no shard \(shard.number)") }
+            let connected = Set(shard.connected.filter { TunnelReport.shard(of: $0) == shard.number && isKnown($0) }).sorted()
+            writes.append(
+                try store.tunnels.putting(
+                    TunnelPresence.name(uuid, shard: shard.number),
+                    TunnelPresence(shard: shard.number, connected: connected, reported: now), ttl: Self.presenceTTL))
+        }
+        if !writes.isEmpty { _ = try await store.store.commit(writes) }
     }
 
     private func checkHost(uuid: String, hostname: String, _ caller: Caller) async throws(TeleportError) {

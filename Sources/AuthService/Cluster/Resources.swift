@@ -21,8 +21,8 @@ extension AuthServer {
             }
         case .remoteCluster:
             all = state.remoteClusters.map { cluster in
-                .remoteCluster(
-                    RemoteCluster(name: cluster.name, connected: cluster.connected, lastHeartbeat: lastTunnelReport(of: cluster.name)))
+                let last = lastTunnelReport(of: cluster.name)
+                return .remoteCluster(RemoteCluster(name: cluster.name, connected: last != nil, lastHeartbeat: last))
             }
         case .reverseTunnel: all = state.reverseTunnels.map { .reverseTunnel($0) }
         case .opensshSite:
@@ -68,7 +68,8 @@ extension AuthServer {
         case .reverseTunnel(let tunnel):
             guard tunnel.cluster != clusterName else { throw .badParameter("a cluster does not dial itself") }
             try checkIsNoSite(tunnel.cluster)
-            guard !state.remoteClusters.contains(where: { $0.name == tunnel.cluster }) || isRootByHand(tunnel.cluster) else {
+            // A cluster of which only the host authority is known, and that does not dial, may still turn out to be a root.
+            guard !shared.isLeaf(tunnel.cluster) || lastTunnelReport(of: tunnel.cluster) == nil else {
                 throw .badParameter("\(tunnel.cluster) is a leaf of this cluster: it dials, and is not dialled")
             }
             try await put(store.reverseTunnels, tunnel.name, tunnel, replace: request.replace)
@@ -85,21 +86,17 @@ extension AuthServer {
         }
     }
 
-    /// Whether all that is known of the cluster is its host authority, so that it may still turn out to be a root.
-    private func isRootByHand(_ cluster: String) -> Bool {
-        !state.remoteClusters.contains { $0.name == cluster && $0.connected }
-    }
-
     /// The authority of another cluster, exchanged as a file.
     private func putForeign(_ authority: CertificateAuthority, replace: Bool) async throws(TeleportError) {
         guard authority.cluster != clusterName else { throw .badParameter("this cluster's own authorities are not made from a file") }
         try checkIsNoSite(authority.cluster)
         guard authority.type != .tls else { throw .badParameter("the TLS authority of another cluster is not trusted for anything") }
-        try await checkKeysAreNew(authority)
-        if authority.type == .user, try await store.remoteClusters.find(authority.cluster) != nil {
-            throw .accessDenied("\(authority.cluster) is a leaf of this cluster: its users are not trusted here")
+        try await withKeys(of: [authority]) { () throws(TeleportError) in
+            if authority.type == .user, try await store.remoteClusters.find(authority.cluster) != nil {
+                throw .accessDenied("\(authority.cluster) is a leaf of this cluster: its users are not trusted here")
+            }
+            try await put(store.authorities, store.authorityName(authority.type, authority.cluster), authority, replace: replace)
         }
-        try await put(store.authorities, store.authorityName(authority.type, authority.cluster), authority, replace: replace)
         logger.info("trusts another cluster's authority", metadata: ["authority": "\(authority.name)"])
     }
 

@@ -32,14 +32,18 @@ extension AuthServer {
                     try store.reverseTunnels.putting(
                         cluster.name, ReverseTunnelRecord(cluster: cluster.name, dialAddrs: [cluster.tunnelAddr])))
             }
+            _ = try await store.store.commit(writes)
         } else {
-            writes += try await exchangeWithRoot(cluster)
+            let root = try await exchangeWithRoot(cluster)
+            writes += root.writes
+            try await withKeys(of: root.authorities) { () throws(TeleportError) in _ = try await store.store.commit(writes) }
         }
-        _ = try await store.store.commit(writes)
         logger.info("trusts a root cluster", metadata: ["cluster": "\(cluster.name)", "enabled": "\(cluster.enabled)"])
     }
 
-    private func exchangeWithRoot(_ cluster: TrustedCluster) async throws(TeleportError) -> [StoreWrite] {
+    private func exchangeWithRoot(
+        _ cluster: TrustedCluster
+    ) async throws(TeleportError) -> (authorities: [CertificateAuthority], writes: [StoreWrite]) {
         guard !cluster.token.isEmpty else { throw .badParameter("a new trusted cluster needs the token that its root made") }
         guard let proxy = HostPort(cluster.webProxyAddr) else { throw .badParameter("web_proxy_addr is not HOST:PORT") }
         guard let own = ownAuthorities.first(where: { $0.type == .host }) else {
@@ -61,18 +65,18 @@ extension AuthServer {
                 throw .accessDenied("cluster \(cluster.name) answered with an authority of another name or kind")
             }
             try authority.check()
-            try await checkKeysAreNew(authority)
         }
         user.roleMap = cluster.roleMap
         host.roleMap = RoleMap([])
         let dialAddrs = cluster.tunnelAddr.isEmpty ? answer.tunnelAddrs : [cluster.tunnelAddr]
         guard (1...32).contains(dialAddrs.count) else { throw .badParameter("name the tunnel_addr: the root says none") }
         for addr in dialAddrs { try Names.checkAddress(addr) }
-        return [
+        let writes = [
             try store.authorities.putting(store.authorityName(.user, cluster.name), user),
             try store.authorities.putting(store.authorityName(.host, cluster.name), host),
             try store.reverseTunnels.putting(cluster.name, ReverseTunnelRecord(cluster: cluster.name, dialAddrs: dialAddrs)),
         ]
+        return ([user, host], writes)
     }
 
     /// Ends the trust in a root: its users, its tunnel and the record go together.
@@ -99,10 +103,9 @@ extension AuthServer {
             throw .badParameter("the authority that was sent is not the host authority of \(request.cluster)")
         }
         try host.check()
-        try await checkKeysAreNew(host)
         try checkIsNoSite(request.cluster)
         try await checkNameIsFree(request.cluster)
-        guard !isRoot(request.cluster) else { throw .badParameter("this cluster is itself a leaf of \(request.cluster)") }
+        guard !shared.isRoot(request.cluster) else { throw .badParameter("this cluster is itself a leaf of \(request.cluster)") }
         let name = store.authorityName(.host, request.cluster)
         var writes = [try store.tokens.deleting(stored.name, expected: stored.revision)]
         if let pinned = try await store.authorities.find(name) {
@@ -115,10 +118,12 @@ extension AuthServer {
         if try await store.remoteClusters.find(request.cluster) == nil {
             writes.append(try store.remoteClusters.creating(request.cluster, RemoteCluster(name: request.cluster)))
         }
-        do throws(TeleportError) {
-            _ = try await store.store.commit(writes)
-        } catch  where error.kind == .compareFailed || error.kind == .notFound {
-            throw .accessDenied("the token was used in the meantime")
+        try await withKeys(of: [host]) { () throws(TeleportError) in
+            do throws(TeleportError) {
+                _ = try await store.store.commit(writes)
+            } catch  where error.kind == .compareFailed || error.kind == .notFound {
+                throw .accessDenied("the token was used in the meantime")
+            }
         }
         logger.info("a leaf cluster joined", metadata: ["cluster": "\(request.cluster)"])
         guard let user = ownAuthorities.first(where: { $0.type == .user }), let own = ownAuthorities.first(where: { $0.type == .host })
@@ -139,9 +144,13 @@ extension AuthServer {
                 throw .badParameter("a site cannot be called \(leaf): that is the name of a host of \(clusterName)")
             }
         }
-        let sites = state.remoteClusters.map(\.name) + state.opensshSites.map(\.name)
-        if let other = sites.first(where: { leaf.hasSuffix(".\($0)") }) {
-            throw .badParameter("a site cannot be called \(leaf): that is a name within the site \(other)")
+        var rest = leaf[...]
+        while let dot = rest.firstIndex(of: ".") {
+            rest = rest[rest.index(after: dot)...]
+            let other = String(rest)
+            guard !shared.isLeaf(other), !shared.isListedSite(other) else {
+                throw .badParameter("a site cannot be called \(leaf): that is a name within the site \(other)")
+            }
         }
     }
 
@@ -149,7 +158,7 @@ extension AuthServer {
     func removeLeaf(_ name: String) async throws(TeleportError) {
         let isRecorded = try await store.remoteClusters.find(name) != nil
         let isKnownByHand =
-            try await store.authorities.find(store.authorityName(.host, name)) != nil && !isRoot(name) && name != clusterName
+            try await store.authorities.find(store.authorityName(.host, name)) != nil && !shared.isRoot(name) && name != clusterName
         guard isRecorded || isKnownByHand else { throw .notFound("remote cluster \(Names.quoted(name)) is not found") }
         _ = try await store.store.commit([
             .deleteIfPresent(try store.remoteClusters.key(name)),
@@ -160,19 +169,31 @@ extension AuthServer {
 
     // MARK: Both
 
-    func isRoot(_ cluster: String) -> Bool {
-        state.trustedClusters.contains { $0.name == cluster } || state.reverseTunnels.contains { $0.cluster == cluster }
-            || state.authorities.contains { $0.cluster == cluster && $0.type == .user && cluster != clusterName }
+    /// Whether a tunnel of this name means anything here.
+    func isKnown(_ cluster: String) -> Bool { shared.isLeaf(cluster) || shared.isRoot(cluster) || shared.isListedSite(cluster) }
+
+    /// Runs `write`, which keeps these authorities: no key may speak for two clusters, or for two purposes.
+    func withKeys(
+        of authorities: [CertificateAuthority], _ write: () async throws(TeleportError) -> Void
+    ) async throws(TeleportError) {
+        do throws(TeleportError) {
+            for authority in authorities {
+                if let other = owners(of: authority.keys).subtracting([authority.name]).min() {
+                    throw .accessDenied("a key of the \(authority.name) authority is already that of \(other)")
+                }
+                // For whoever comes before the store's event does.
+                for key in authority.keys { writtenKeys[key] = authority.name }
+            }
+            try await write()
+        } catch {
+            for authority in authorities {
+                for key in authority.keys where writtenKeys[key] == authority.name { writtenKeys[key] = nil }
+            }
+            throw error
+        }
     }
 
-    /// No key may speak for two clusters, or for two purposes.
-    func checkKeysAreNew(_ authority: CertificateAuthority) async throws(TeleportError) {
-        let keys = Set(authority.keys)
-        for other in try await store.authorities.list().map(\.value) + state.opensshSites.compactMap(\.hostAuthority)
-        where other.cluster != authority.cluster || other.type != authority.type {
-            guard keys.isDisjoint(with: other.keys) else {
-                throw .accessDenied("a key of the \(authority.name) authority is already that of \(other.name)")
-            }
-        }
+    private func owners(of keys: [PublicKey]) -> Set<String> {
+        shared.owners(of: keys).union(keys.compactMap { writtenKeys[$0] })
     }
 }

@@ -4,11 +4,11 @@ internal import Glibc
 ///
 /// `Synchronization.Mutex` makes the thread sanitizer report races that are none.
 @safe
-package final class Lock<Value>: @unchecked Sendable {
+package final class Lock<Value: ~Copyable>: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private var value: Value
 
-    package init(_ value: sending Value) {
+    package init(_ value: consuming sending Value) {
         unsafe mutex = .allocate(capacity: 1)
         unsafe mutex.initialize(to: pthread_mutex_t())
         let code = unsafe pthread_mutex_init(mutex, nil)

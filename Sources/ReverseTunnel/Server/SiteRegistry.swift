@@ -7,7 +7,7 @@ package import EventLoop
 package final class SiteRegistry {
     private let directory: SiteDirectory
     private let loop: Loop
-    /// What the directory said last.
+    /// What the directory has said.
     private var map = SiteMap()
     private var tunnels: [UInt64: TunnelConnection] = [:]
     /// This registry, as the others know it.
@@ -22,18 +22,22 @@ package final class SiteRegistry {
     package init(_ directory: SiteDirectory, on loop: Loop) {
         self.directory = directory
         self.loop = loop
-        take(directory.join(home))
+        let home = home
+        let present = directory.follow { change in
+            home.eventLoop.post { loop in home.value(on: loop)?.object?.map.apply(change) }
+        }
+        for change in present { map.apply(change) }
     }
 
     /// Names of the sites that can be reached, in order.
-    package var connected: [String] { map.sites.keys.sorted() }
+    package var connected: [String] { map.connected }
 
-    package func isConnected(_ cluster: String) -> Bool { map.sites[cluster] != nil }
+    package func isConnected(_ cluster: String) -> Bool { map.isConnected(cluster) }
 
-    package var tunnelCount: Int { map.sites.values.reduce(0) { $0 + $1.count } }
+    package var tunnelCount: Int { map.tunnelCount }
 
     package func tunnel(to cluster: String) throws(TeleportError) -> Tunnel {
-        guard let place = map.sites[cluster]?.last else {
+        guard let place = map.tunnels(to: cluster).last else {
             throw .connectionProblem("site \(cluster) is not connected: none of its agents holds a tunnel to this proxy")
         }
         guard place.registry === home else { return .elsewhere(place) }
@@ -48,10 +52,9 @@ package final class SiteRegistry {
 
     /// Takes in an agent that has proven who it is. An older connection of the same agent ends: it is what the agent left behind.
     func add(_ tunnel: TunnelConnection) throws(TeleportError) {
-        let (place, replaced, map) = try directory.add(tunnel.cluster, agent: tunnel.agent, in: home)
+        let (place, replaced) = try directory.add(tunnel.cluster, agent: tunnel.agent, in: home)
         tunnel.number = place.number
         tunnels[place.number] = tunnel
-        take(map)
         for old in replaced {
             old.registry.eventLoop.post { loop in
                 guard let registry = old.registry.value(on: loop)?.object else { return }
@@ -62,12 +65,7 @@ package final class SiteRegistry {
 
     func remove(_ tunnel: TunnelConnection) {
         guard let number = tunnel.number, tunnels.removeValue(forKey: number) != nil else { return }
-        take(directory.remove(number, of: tunnel.cluster))
-    }
-
-    /// A change of the directory; changes of several loops may come in another order than they were made.
-    func take(_ map: SiteMap) {
-        if map.version > self.map.version { self.map = map }
+        directory.remove(number, of: tunnel.cluster)
     }
 
     /// Ends every tunnel of this loop that `mustGo` names: trust was removed, or an authority has changed.

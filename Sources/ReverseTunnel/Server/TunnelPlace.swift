@@ -5,9 +5,15 @@ package import SSHWire
 
 /// One tunnel, for those who are on another loop than it.
 package struct TunnelPlace: Sendable {
-    let number: UInt64
+    package let number: UInt64
     let agent: String
     let registry: LoopBound<Weak<SiteRegistry>>
+
+    package init(number: UInt64, agent: String, registry: LoopBound<Weak<SiteRegistry>>) {
+        self.number = number
+        self.agent = agent
+        self.registry = registry
+    }
 
     package var eventLoop: EventLoop { registry.eventLoop }
 

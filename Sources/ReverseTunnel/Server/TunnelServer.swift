@@ -44,12 +44,11 @@ package final class TunnelServer {
     /// A new state of the cluster: tunnels whose trust is gone end, agents hear of new proxies.
     package func update(_ snapshot: ClusterSnapshot) {
         self.snapshot = snapshot
-        let trusted = Dictionary(grouping: snapshot.hostAuthorities, by: \.cluster)
         registry.end(
             where: { tunnel in
                 guard !tunnel.isOpenSSH else { return !snapshot.vouches(forAgentOf: tunnel.cluster, authority: tunnel.authority) }
                 guard snapshot.leafClusters.contains(tunnel.cluster) else { return true }
-                return !(trusted[tunnel.cluster] ?? []).contains { $0.key == tunnel.authority }
+                return !snapshot.hostAuthorities.of(cluster: tunnel.cluster).contains { $0.key == tunnel.authority }
             }, because: "this cluster no longer trusts the site")
         let announcement = ProxyAnnouncement(tunnels: snapshot.state.proxies.map(\.tunnelAddr).filter { !$0.isEmpty }.sorted())
         guard announcement != self.announcement else { return }

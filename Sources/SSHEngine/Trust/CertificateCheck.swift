@@ -90,7 +90,7 @@ enum CertificateCheck {
 
     /// 1. type, 2. authority and what it is for, 3. signature, 4. time, 5. options, 6. names, 7. cluster.
     static func judge(
-        _ certificate: Certificate, _ demand: Demand, authorities: [TrustedAuthority], now: UnixTime
+        _ certificate: Certificate, _ demand: Demand, authorities: TrustedAuthorities, now: UnixTime
     ) throws(CertificateDistrust) -> AcceptedCertificate {
         guard certificate.kind == demand.use else { throw .wrongType(certificate.kind) }
         let authority = try findAuthority(of: certificate, demand, authorities)
@@ -111,9 +111,9 @@ enum CertificateCheck {
     }
 
     private static func findAuthority(
-        of certificate: Certificate, _ demand: Demand, _ authorities: [TrustedAuthority]
+        of certificate: Certificate, _ demand: Demand, _ authorities: TrustedAuthorities
     ) throws(CertificateDistrust) -> TrustedAuthority {
-        let known = authorities.filter { $0.key == certificate.signatureKey }
+        let known = authorities.with(key: certificate.signatureKey)
         guard !known.isEmpty else { throw .unknownAuthority(fingerprint: certificate.signatureKey.fingerprint) }
         let forUse = known.filter { $0.use == demand.use }
         guard let first = forUse.first else { throw .authorityNotForUse(demand.use) }
@@ -155,7 +155,7 @@ enum CertificateCheck {
 
     /// A key of one cluster may never speak for another: neither by its authority extension nor by a name `HOST.OTHERCLUSTER`.
     private static func checkCluster(
-        _ certificate: Certificate, _ authority: TrustedAuthority, _ authorities: [TrustedAuthority]
+        _ certificate: Certificate, _ authority: TrustedAuthority, _ authorities: TrustedAuthorities
     ) throws(CertificateDistrust) {
         if certificate.extensions.contains(CertificateExtension.authority) {
             guard let named = certificate.extensions[CertificateExtension.authority] else {
@@ -164,11 +164,8 @@ enum CertificateCheck {
             guard named == authority.cluster else { throw .clusterNotOfAuthority(named) }
         }
         guard certificate.kind == .host else { return }
-        let clusters = Set(authorities.map(\.cluster))
         for name in certificate.validPrincipals + [certificate.keyID] {
-            // The longest known cluster that ends the name is the one meant: `db1.a.east` is of `a.east`, not of `east`.
-            let meant = clusters.filter { name == $0 || name.hasSuffix("." + $0) }.max { $0.utf8.count < $1.utf8.count }
-            if let meant, meant != authority.cluster { throw .clusterNotOfAuthority(meant) }
+            if let meant = authorities.cluster(ofHost: name), meant != authority.cluster { throw .clusterNotOfAuthority(meant) }
         }
     }
 }

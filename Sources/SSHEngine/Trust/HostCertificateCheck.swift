@@ -3,9 +3,9 @@ package import SSHWire
 
 /// Whether a certificate proves a host, under a set of host CAs.
 package struct HostCertificateCheck: Sendable {
-    private let authorities: [TrustedAuthority]
+    private let authorities: TrustedAuthorities
 
-    package init(authorities: [TrustedAuthority]) {
+    package init(authorities: TrustedAuthorities) {
         self.authorities = authorities
     }
 

@@ -13,9 +13,9 @@ package struct UserCertificateCheck: Sendable {
         case site(String)
     }
 
-    private let authorities: [TrustedAuthority]
+    private let authorities: TrustedAuthorities
 
-    package init(authorities: [TrustedAuthority]) {
+    package init(authorities: TrustedAuthorities) {
         self.authorities = authorities
     }
 

@@ -22,8 +22,8 @@ final class ProxyAssembly {
 
     private let servers: PerLoop<Servers>
     private let users: SharedListener
-    private let directory: SiteDirectory
     private let agents: AgentPool
+    private let reporter: TunnelReporter
     private let web: WebServer
     private let cache: AuthCache
     private let client: AuthClient
@@ -32,21 +32,19 @@ final class ProxyAssembly {
     private var tasks: [Task<Void, Never>] = []
     private var record: ProxyRecord
     private var heartbeatTimer: LoopTimer?
-    private var isReporting = false
-    private var reportsAgain = false
 
     /// A third of what an announcement lasts.
     private static let heartbeatInterval: Duration = .seconds(20)
     private static let retryInterval: Duration = .seconds(2)
 
     private init(
-        servers: PerLoop<Servers>, users: SharedListener, directory: SiteDirectory, agents: AgentPool, web: WebServer, cache: AuthCache,
+        servers: PerLoop<Servers>, users: SharedListener, agents: AgentPool, reporter: TunnelReporter, web: WebServer, cache: AuthCache,
         client: AuthClient, record: ProxyRecord, loop: Loop, logger: Logger
     ) {
         self.servers = servers
         self.users = users
-        self.directory = directory
         self.agents = agents
+        self.reporter = reporter
         self.web = web
         self.cache = cache
         self.client = client
@@ -122,8 +120,9 @@ final class ProxyAssembly {
             "proxy listens",
             metadata: ["ssh": "\(proxy.listen)", "tunnel": "\(proxy.tunnelListen)", "web": "\(proxy.webListen)"])
 
+        let reporter = TunnelReporter(sites, client: client, on: inside, logger: logger)
         let assembly = ProxyAssembly(
-            servers: servers, users: userListener, directory: sites, agents: agents, web: web, cache: cache, client: client,
+            servers: servers, users: userListener, agents: agents, reporter: reporter, web: web, cache: cache, client: client,
             record: record, loop: inside, logger: logger)
         assembly.begin(membership, credentials, transport, renewsWeb: proxy.https == nil, loop)
         return assembly
@@ -137,10 +136,10 @@ final class ProxyAssembly {
         cache.onChange { snapshot in
             eventLoop.post { loop in bound.value(on: loop)?.update(snapshot) }
         }
-        directory.onChange {
-            eventLoop.post { loop in bound.value(on: loop)?.reportTunnels() }
+        agents.onChange = { [weak self] in
+            guard let self else { return }
+            reporter.update(roots: agents.connected)
         }
-        agents.onChange = { [weak self] in self?.reportTunnels() }
         tasks.append(
             eventLoop.spawn { loop in
                 await membership.keepRenewed(credentials, transport, loop) { identity in
@@ -206,25 +205,7 @@ final class ProxyAssembly {
             }
             heartbeatTimer = loop.schedule(after: pause) { [weak self] in self?.heartbeat() }
         }
-        reportTunnels()
-    }
-
-    /// Tells the auth server which sites are connected; changes that come while it is told are told next.
-    private func reportTunnels() {
-        guard !isReporting else {
-            reportsAgain = true
-            return
-        }
-        isReporting = true
-        let (client, connected) = (client, directory.connected + agents.connected)
-        loop.perform({ try await client.reportTunnels(connected: connected) }) { [weak self] result in
-            guard let self else { return }
-            isReporting = false
-            if case .failure(let error) = result { logger.warning("cannot report the tunnels", metadata: ["error": "\(error)"]) }
-            guard reportsAgain else { return }
-            reportsAgain = false
-            reportTunnels()
-        }
+        reporter.reportAll()
     }
 
     // MARK: The end
@@ -237,7 +218,7 @@ final class ProxyAssembly {
 
     func close(then: @escaping () -> Void) {
         heartbeatTimer?.cancel()
-        directory.onChange(nil)
+        reporter.stop()
         agents.onChange = nil
         for task in tasks { task.cancel() }
         cache.stop()
