@@ -11,7 +11,7 @@ SOURCES := Sources Tests Package.swift
 SWIFT_TEST := TELEPORT_BIN=$(CURDIR)/.build/release swift test --disable-xctest
 # Targets whose tests start many processes: one after the other, so that none starves another's past its deadline.
 HEAVY := SSHNetTests NodeServiceTests ClusterTests InteropTests
-.PHONY: help deps build demo test lint format tidy bench fuzz coverage asan tsan install clean
+.PHONY: help deps build demo test lint format tidy bench load fuzz coverage asan tsan install clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ tidy: deps ## The rules of the house: layers and banned constructs
 bench: build ## Figures of the data path, OpenSSH beside them
 	.build/release/Benchmarks
 	scripts/bench $(ARGS)
+
+load: build ## SITES=1000 sites on one proxy for MINUTES=0.25, and what they cost it
+	scripts/load
 
 fuzz: deps ## TARGET=packet-reader FOR=60 (seconds); no TARGET lists them
 	FUZZ=1 swift build -c release --scratch-path .build-fuzz -Xswiftc -use-ld=lld --product Fuzz

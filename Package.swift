@@ -97,6 +97,12 @@ targets += [
     .executableTarget(
         name: "Benchmarks", dependencies: ["ReverseTunnel", "SSHEngine", "SSHWire", "EventLoop", "Crypto", "Base"],
         path: "Tests/Benchmarks", swiftSettings: rules),
+    .executableTarget(
+        name: "teleport-load",
+        dependencies: [
+            "Programs", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base", arguments,
+        ],
+        path: "Tests/Load", swiftSettings: rules),
     tests("BaseTests", "Base", log),
     tests("CryptoTests", "Crypto", "Base"),
     tests("LimitsTests", "Limits", "Base"),

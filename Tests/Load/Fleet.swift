@@ -1,0 +1,75 @@
+import Base
+import Crypto
+import EventLoop
+import ReverseTunnel
+import SSHEngine
+import SSHWire
+
+/// All agents, and when they came. Bound to its loop.
+final class Fleet {
+    let loop: Loop
+    let tunnelAddress: (address: [UInt8], port: UInt16)
+    let trust: HubTrust
+    let randomness = SystemRandomness()
+    private(set) var agents: [LoadAgent] = []
+    private(set) var connected = 0
+    /// Attempts that came to nothing.
+    var refused = 0
+    /// Since ``begin()``.
+    private(set) var arrivals: [Duration] = []
+    private var began: Instant
+
+    init(_ sites: Int, tunnelAddress: (address: [UInt8], port: UInt16), trust: HubTrust, on loop: Loop) throws {
+        self.loop = loop
+        self.tunnelAddress = tunnelAddress
+        self.trust = trust
+        began = loop.now
+        agents = try (0..<sites).map { try LoadAgent(Site(number: $0), in: self) }
+    }
+
+    /// As sites that have waited for the proxy for long: each dials within the longest back-off.
+    func dial() {
+        begin()
+        for agent in agents { agent.dial(after: AgentPool.backoff.longest * randomness.unit()) }
+    }
+
+    /// Counts arrivals anew.
+    func begin() {
+        began = loop.now
+        arrivals = []
+        refused = 0
+    }
+
+    func came() {
+        connected += 1
+        arrivals.append(loop.now - began)
+    }
+
+    func left() {
+        connected -= 1
+    }
+}
+
+/// What the hub's host authority says of its proxies.
+struct HubTrust {
+    private let authorities: TrustedAuthorities
+
+    /// - Parameter lines: `@cert-authority` lines of the hub.
+    init(_ lines: String) {
+        authorities = TrustedAuthorities(
+            lines.split(whereSeparator: \.isNewline).compactMap { line in
+                guard let entry = try? KnownHostsLine(line: String(line)), entry.marker == .certAuthority else { return nil }
+                return TrustedAuthority(key: entry.key, use: .host, cluster: entry.comment)
+            })
+    }
+
+    func judge(_ hostKey: HostKeyOffer, now: UnixTime) -> HostKeyAnswer {
+        guard case .certificate(let certificate) = hostKey.identity else { return .reject(reason: "the proxy has a bare key") }
+        do throws(CertificateDistrust) {
+            _ = try HostCertificateCheck(authorities: authorities).judge(certificate, name: certificate.keyID, now: now)
+            return .accept
+        } catch {
+            return .reject(reason: error.explanation)
+        }
+    }
+}

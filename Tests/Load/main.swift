@@ -1,0 +1,3 @@
+import Programs
+
+Program.main(Load.self, globals: GlobalOptions(valued: [], flags: []))
