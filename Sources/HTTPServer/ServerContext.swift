@@ -21,17 +21,11 @@ final class ServerContext {
     private static let writeBytes = 64 << 10
     /// Libwebsockets watches over its own steps in whole seconds, as a second line behind our deadlines.
     private static let timeoutSeconds: UInt32 = 60
-    /// Libwebsockets' own lines; what matters is logged by the server.
-    private static let isSilent: Bool = {
-        lws_set_log_level(0, nil)
-        return true
-    }()
-
-    /// Libwebsockets 4.1 makes and ends contexts with global state: one at a time in a process.
-    private static let turn = Lock(())
+    /// Libwebsockets 4.1 makes and ends contexts with global state: one at a time in a process. The value is whether its own lines are off, since
+    /// what matters is logged by the server.
+    private static let library = Lock(false)
 
     init(_ configuration: HTTPServerConfiguration, server: HTTPServer, on loop: Loop) throws(TeleportError) {
-        precondition(Self.isSilent)
         if let identity = configuration.identity { try Self.check(identity) }
         self.loop = loop
         self.server = server
@@ -67,7 +61,11 @@ final class ServerContext {
         let made = unsafe withUnsafeMutablePointer(to: &foreignLoop) { loops in
             unsafe info.foreign_loops = loops
             unsafe info.alpn = alpn.utf8Start.withMemoryRebound(to: CChar.self, capacity: 1) { unsafe $0 }
-            return Self.turn.withLock { _ in unsafe UInt(bitPattern: lws_create_context(&info)) }
+            return Self.library.withLock { isSilent in
+                if !isSilent { lws_set_log_level(0, nil) }
+                isSilent = true
+                return unsafe UInt(bitPattern: lws_create_context(&info))
+            }
         }
         guard let made = unsafe OpaquePointer(bitPattern: made) else {
             unsafe Unmanaged.passUnretained(self).release()
@@ -153,7 +151,7 @@ final class ServerContext {
 
     private func destroy() {
         let pointer = unsafe UInt(bitPattern: context)
-        Self.turn.withLock { _ in unsafe lws_context_destroy(OpaquePointer(bitPattern: pointer)) }
+        Self.library.withLock { _ in unsafe lws_context_destroy(OpaquePointer(bitPattern: pointer)) }
     }
 
     private func free(_ then: () -> Void) {
