@@ -1,6 +1,7 @@
 package import Base
 package import ClusterModel
 package import EventLoop
+internal import SSHNet
 
 /// The way through the proxy to whatever a command line names. Bound to its loop.
 package final class ClusterDialer {
@@ -61,6 +62,11 @@ package final class ClusterDialer {
                 then(result)
             }
         }
+    }
+
+    /// A channel to a node's port, without a session in it.
+    func open(toNode name: String, port: UInt16, site: String, handler: any ChannelHandler) {
+        proxy.open(name, port: port, site: site, handler: handler)
     }
 
     /// A site that does not exist is told from a node that does not: the proxy was asked for `NODE.SITE` only.

@@ -18,6 +18,7 @@ struct Tsh: ParsableCommand {
         subcommands: [
             LoginCommand.self, LogoutCommand.self, StatusCommand.self, SignupCommand.self, ListCommand.self, ClustersCommand.self,
             SSHCommand.self, CopyCommand.self, SFTPCommand.self, ConfigCommand.self, ProxyCommand.self, AgentCommand.self,
+            BenchCommand.self,
             VersionCommand.self,
         ])
 
