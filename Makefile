@@ -37,8 +37,7 @@ format: ## Rewrite files to the format
 tidy: deps ## The rules of the house: layers and banned constructs
 	swift test --disable-xctest --filter TidyTests
 
-bench: build ## Figures of the data path, OpenSSH beside them
-	.build/release/Benchmarks
+bench: build ## Figures beside those of OpenSSH, and the goals; ARGS='--rounds 3 --figures "true|echo" --json FILE'
 	scripts/bench $(ARGS)
 
 load: build ## SITES=1000 sites on one proxy for MINUTES=0.25, and what they cost it

@@ -1,0 +1,280 @@
+"""How it is measured: each function gives one number of one round, or several by name."""
+import json, os, re, select, socket, subprocess, tempfile, threading, time
+
+from sides import BIN, ROOT, Ours, fail, run, wait_for
+
+KEYSTROKES = 400
+TRUES = 25
+SECONDS = 4
+
+
+def percentile(values, percent):
+    """The value that so many per cent do not exceed."""
+    values = sorted(values)
+    return values[max(0, -(-len(values) * percent // 100) - 1)]
+
+
+# MARK: Bulk
+
+def bulk_down(command, mebibytes):
+    start = time.monotonic()
+    process = subprocess.Popen(command + [f"head -c {mebibytes}M /dev/zero"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    count, buffer = 0, bytearray(1 << 20)
+    while got := process.stdout.readinto(buffer):
+        count += got
+    process.wait()
+    if count != mebibytes << 20:
+        fail(f"{' '.join(command)} gave {count} bytes")
+    return mebibytes / (time.monotonic() - start)
+
+
+def bulk_down_at_once(command, mebibytes, users=4):
+    """Of several users together: what the cores of the proxy and the rest of the path give."""
+    start = time.monotonic()
+    processes = [subprocess.Popen(command + [f"head -c {mebibytes}M /dev/zero"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+                 for _ in range(users)]
+    for process in processes:
+        if process.wait() != 0:
+            fail(f"{' '.join(command)} failed")
+    return users * mebibytes / (time.monotonic() - start)
+
+
+def bulk_up(command, mebibytes):
+    start = time.monotonic()
+    process = subprocess.Popen(command + ["wc -c"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    block = bytes(1 << 20)
+    for _ in range(mebibytes):
+        process.stdin.write(block)
+    process.stdin.close()
+    answer = process.stdout.read()
+    process.wait()
+    if int(answer) != mebibytes << 20:
+        fail(f"{' '.join(command)} took {answer!r} bytes")
+    return mebibytes / (time.monotonic() - start)
+
+
+def sftp(order):
+    def measure(command, mebibytes):
+        """MiB/s of one `sftp` process that copies a file in memory, which both sides see, to nowhere."""
+        with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
+            os.truncate(file.name, mebibytes << 20)
+            start = time.monotonic()
+            run(command, input=f"{order} {file.name} /dev/null\n".encode())
+            return mebibytes / (time.monotonic() - start)
+    return measure
+
+
+# MARK: Processor time
+
+def processor_time(root):
+    """Nanoseconds of a process's living threads, of its living children, and of those children that it has waited for (in 10 ms ticks)."""
+    children = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = open(f"/proc/{entry}/stat").read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(entry))
+        children.setdefault(("waited", int(entry)), sum(map(int, fields[13:15])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK"))
+    total, todo = 0, [root]
+    while todo:
+        process = todo.pop()
+        todo += children.get(process, [])
+        total += children.get(("waited", process), 0)
+        try:
+            for thread in os.listdir(f"/proc/{process}/task"):
+                total += int(open(f"/proc/{process}/task/{thread}/schedstat").read().split()[0])
+        except OSError:
+            pass
+    return total
+
+
+def processor_time_per_byte(command, mebibytes, process):
+    before = processor_time(process)
+    bulk_down(command, mebibytes)
+    return (processor_time(process) - before) / (mebibytes << 20)
+
+
+# MARK: Latency
+
+def fresh_true(command, count=TRUES):
+    """Milliseconds of whole processes that run `true`."""
+    times = []
+    for _ in range(count):
+        start = time.monotonic()
+        subprocess.run(command + ["true"], check=True, stdin=subprocess.DEVNULL)
+        times.append((time.monotonic() - start) * 1000)
+    return {"p50": percentile(times, 50), "p99": percentile(times, 99)}
+
+
+def keystroke_echo(command, count=KEYSTROKES):
+    """Microseconds from a byte on the client's stdin to its echo by the far terminal on the client's stdout, one at a time."""
+    process = subprocess.Popen(command + ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
+    echo, times = process.stdout.fileno(), []
+    try:
+        for number in range(count + 50):
+            start = time.perf_counter()
+            process.stdin.write(b"x")
+            if not select.select([echo], [], [], 20)[0] or os.read(echo, 64) != b"x":
+                fail(f"{' '.join(command)} did not echo")
+            # The first ones find caches cold and, on the way to the node, a shell that starts.
+            if number >= 50:
+                times.append((time.perf_counter() - start) * 1e6)
+            time.sleep(0.001)
+    finally:
+        process.kill()
+        process.wait()
+    return {"p50": percentile(times, 50), "p99": percentile(times, 99)}
+
+
+# MARK: Rates
+
+def at_once(count, seconds, body):
+    """How often threads do `body` in a second, together; what fails does not count."""
+    done, end = [0] * count, time.monotonic() + seconds
+
+    def work(number):
+        while time.monotonic() < end:
+            done[number] += body()
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+    start = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(done) / (time.monotonic() - start)
+
+
+def sessions_a_second(command, count=32):
+    """Whole client processes, so many at once."""
+    return at_once(count, SECONDS, lambda: subprocess.call(command + ["true"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0)
+
+
+def our_load(side, count, *what):
+    answer = json.loads(run(side.bench + [f"--duration={SECONDS}s", f"--concurrency={count}", *what]).stdout)
+    if answer["failures"]:
+        fail(f"{answer['failures']} of {answer['requests']} requests of tsh bench failed")
+    return answer["per_second"]
+
+
+def connections_a_second(address, count):
+    """New TCP connections through an open forward, until the greeter's byte has come."""
+    def connect():
+        with socket.create_connection(address, 20) as connection:
+            return connection.recv(1) == b"S"
+    return at_once(count, SECONDS, connect)
+
+
+class Greeter:
+    """A TCP server in the inner site that greets everybody as an SSH server does: it costs both sides the same, and little."""
+
+    PROGRAM = ("import socket, sys\nserver = socket.create_server((sys.argv[1], 0), backlog=1024)\nprint(server.getsockname()[1], flush=True)\n"
+               "while True:\n    connection = server.accept()[0]\n    connection.send(b'SSH-2.0-greeter\\r\\n')\n    connection.close()\n")
+
+    def __init__(self, address):
+        self.process = subprocess.Popen(["python3", "-c", self.PROGRAM, address], stdout=subprocess.PIPE, text=True)
+        self.address = (address, int(self.process.stdout.readline()))
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+# MARK: Memory
+
+def idle_memory(folder, address):
+    """Resident MiB of one fresh process with all roles."""
+    process = subprocess.Popen([f"{BIN}/teleport", "start", "--data-dir", f"{folder}/idle", "--listen-ip", address, "--nodename", "idle"],
+                               stderr=subprocess.DEVNULL)
+    try:
+        wait_for((address, 3022))
+        time.sleep(2)
+        return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{process.pid}/status").read())[1]) / 1024
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def idle_tunnels(sites):
+    """What `make load` says of so many tunnels: KiB a tunnel, and the proxy's share of a core."""
+    output = run([f"{ROOT}/scripts/load"], env=dict(os.environ, SITES=str(sites), MINUTES="0.05")).stdout.decode()
+    memory, share = re.search(r"^memory: .*?([\d.]+) KiB a tunnel", output, re.M), re.search(r"^idle: ([\d.]+) %", output, re.M)
+    if not memory or not share:
+        fail(f"scripts/load said nothing of memory a tunnel:\n{output}")
+    return {"memory": float(memory[1]), "processor": float(share[1])}
+
+
+COUNTER = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
+static _Atomic long spare, *count = &spare;
+__attribute__((constructor)) static void begin(void) {
+    char name[512];
+    snprintf(name, sizeof name, "%s/%d", getenv("MALLOC_COUNTS"), getpid());
+    int file = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0 || ftruncate(file, sizeof(long))) return;
+    void *place = mmap(0, sizeof(long), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (place != MAP_FAILED) count = place;
+    close(file);
+}
+void *malloc(size_t n) { ++*count; return __libc_malloc(n); }
+void *calloc(size_t n, size_t m) { ++*count; return __libc_calloc(n, m); }
+void *realloc(void *p, size_t n) { ++*count; return __libc_realloc(p, n); }
+void *aligned_alloc(size_t a, size_t n) { ++*count; return __libc_memalign(a, n); }
+int posix_memalign(void **p, size_t a, size_t n) { ++*count; *p = __libc_memalign(a, n); return *p ? 0 : 12; }
+"""
+
+
+class Allocations:
+    """A topology of its own whose hub's proxy counts its calls of malloc, in a file."""
+
+    def __init__(self, folder, net):
+        counts = f"{folder}/counts"
+        os.makedirs(counts)
+        open(f"{folder}/counter.c", "w").write(COUNTER)
+        run(["cc", "-O2", "-shared", "-fPIC", "-o", f"{folder}/counter.so", f"{folder}/counter.c"])
+        # What the topology starts has a clean environment. It has written what each host needs: we start them ourselves.
+        self.side = Ours(f"{folder}/counted", net)
+        self.side.stop()
+        self.side.processes = []
+        clusters = json.load(open(f"{folder}/counted/data/topology.json"))["clusters"]
+        for config in (host["config"] for cluster in clusters for host in cluster["hosts"]):
+            counted = config.endswith("/hub/proxy/teleport.yaml")
+            more = {"LD_PRELOAD": f"{folder}/counter.so", "MALLOC_COUNTS": counts} if counted else {}
+            process = self.side.start([f"{BIN}/teleport", "start", "-c", config], stderr=subprocess.DEVNULL, env=dict(os.environ, **more))
+            if counted:
+                self.counts = f"{counts}/{process.pid}"
+        end = time.monotonic() + 60
+        while subprocess.call(self.side.commands["tunnel"] + ["true"], stderr=subprocess.DEVNULL) != 0:
+            if time.monotonic() > end:
+                fail("the tunnel did not come up again")
+            time.sleep(0.2)
+
+    def count(self):
+        return int.from_bytes(open(self.counts, "rb").read(8), "little")
+
+    def during(self, mebibytes):
+        before = self.count()
+        bulk_down(self.side.commands["tunnel"], mebibytes)
+        return self.count() - before
+
+    def per_packet(self, mebibytes):
+        """The difference of a long and a short transfer, so that what a session costs falls out; 32 packets of 32 KiB are a MiB."""
+        self.during(16)
+        short, long = self.during(mebibytes // 4), self.during(mebibytes)
+        return (long - short) / ((mebibytes - mebibytes // 4) * 32)
+
+    def stop(self):
+        self.side.stop()
+
+
+def engine():
+    """The rows of the Benchmarks program: the engine alone, in memory."""
+    return [json.loads(line) for line in run([f"{BIN}/Benchmarks"]).stdout.splitlines()]
