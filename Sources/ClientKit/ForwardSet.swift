@@ -24,9 +24,9 @@ package final class ForwardSet {
     }
 
     /// What the node names when somebody has connected there.
-    private struct RemoteListener: Hashable {
-        let address: String
-        let port: UInt16
+    private enum RemoteListener: Hashable {
+        case tcp(address: String, port: UInt16)
+        case unix(path: String)
     }
 
     /// How long a target on our side may take to answer.
@@ -88,7 +88,7 @@ package final class ForwardSet {
                 then(Self.failure(forward, error))
             }
         case (.remote, .tcp(let bind, let port)): ask(bind: bind ?? "localhost", port: port, forward, then: then)
-        case (.remote, .unix): then(.badParameter("\(forward): the node listens on ports alone"))
+        case (.remote, .unix(let path)): ask(path: path, forward, then: then)
         }
     }
 
@@ -186,7 +186,17 @@ package final class ForwardSet {
                 port = number
                 report("Allocated port \(port) for remote forward to \(forward.target)")
             }
-            remote[RemoteListener(address: bind, port: port)] = forward.target
+            remote[.tcp(address: bind, port: port)] = forward.target
+            then(nil)
+        }
+    }
+
+    private func ask(path: String, _ forward: Forward, then: @escaping (TeleportError?) -> Void) {
+        node.requestGlobally(.streamLocalForward(path: path)) { [self] reply in
+            guard case .success = reply else {
+                return then(.accessDenied("\(forward): the node does not listen for us: not at this path, or its roles do not allow it"))
+            }
+            remote[.unix(path: path)] = forward.target
             then(nil)
         }
     }
@@ -198,9 +208,12 @@ package final class ForwardSet {
             guard let agent else { return false }
             connect(request, to: .unix(path: agent))
         case .forwardedTCPIP(let endpoints):
-            guard let target = remote[RemoteListener(address: endpoints.host, port: endpoints.port)] else { return false }
+            guard let target = remote[.tcp(address: endpoints.host, port: endpoints.port)] else { return false }
             connect(request, to: target)
-        case .session, .directTCPIP, .directStreamLocal, .forwardedStreamLocal, .transport, .other: return false
+        case .forwardedStreamLocal(let path):
+            guard let target = remote[.unix(path: path)] else { return false }
+            connect(request, to: target)
+        case .session, .directTCPIP, .directStreamLocal, .transport, .other: return false
         }
         return true
     }

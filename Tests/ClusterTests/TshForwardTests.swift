@@ -61,6 +61,23 @@ struct TshForwardTests {
         #expect(outcome.exit == .status(0) && outcome.text.hasPrefix("SSH-2.0-Teleport"), "\(outcome)")
     }
 
+    /// The node answers in order: when its port is told, its socket is there.
+    @Test func `a unix socket of the node leads to what we connect to, a port or a socket`() async throws {
+        let harness = try await ClusterHarness.shared()
+        let target = try address(of: "db2", in: "east", harness)
+        let (theirs, ours) = ("/tmp/theirs-\(SystemRandomness().uuid()).sock", "/tmp/ours-\(SystemRandomness().uuid()).sock")
+        let outcome = try await run(
+            "-L \(ours):\(target) -R \(theirs)-1:\(target) -R \(theirs)-2:\(ours) -R 0:\(target)",
+            "for i in 1 2; do curl -s --http0.9 --max-time 5 --unix-socket \(theirs)-$i http://x/ | \(Self.banner); done", harness)
+        #expect(outcome.lines == ["Allocated port", "SSH-2.0-TeleportSSH-2.0-Teleport"], "\(outcome)")
+    }
+
+    @Test func `a unix socket that the node cannot make is an error`() async throws {
+        let harness = try await ClusterHarness.shared()
+        let outcome = try await harness.person().tsh("ssh", "-R", "/no/such/folder.sock:db:1", "\(harness.login)@db1@east", "true")
+        #expect(outcome.exit == .status(255) && outcome.errors.hasPrefix("ERROR: -R /no/such/folder.sock:db:1: the node does not listen"))
+    }
+
     @Test func `an ordinary sshd listens for us`() async throws {
         let harness = try await ClusterHarness.shared()
         let server = try await PlainServer(name: "remote1", cluster: "east", address: harness.freeAddress(3), port: 2222, harness)
