@@ -51,8 +51,13 @@ package final class ClusterHarness: Sendable {
 
     /// - Parameter name: of a file in `topologies/`.
     package convenience init(_ name: String) throws {
+        try self.init(topology: try Self.text(of: name))
+    }
+
+    /// What is in the file of that name in `topologies/`.
+    package static func text(of topology: String) throws -> String {
         let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
-        try self.init(topology: String(decoding: try FileIO.read("\(root)/topologies/\(name).yaml"), as: UTF8.self))
+        return String(decoding: try FileIO.read("\(root)/topologies/\(topology).yaml"), as: UTF8.self)
     }
 
     /// - Parameter topology: the text of a topology, with the addresses 127.0.N.H.

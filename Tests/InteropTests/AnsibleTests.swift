@@ -12,8 +12,8 @@ struct AnsibleTests {
         var testDescription: String { rawValue }
     }
 
-    /// Nodes of both sites; db1 by either way.
-    static let hosts = ["db1.east", "db2.east", "web1.hub", Path.direct.host]
+    /// The nodes of both sites; db1 by either way.
+    static let hosts = ["db1.east", "db2.east", "web1.hub", "web2.hub", Path.direct.host]
 
     static let playbook = """
         - hosts: all

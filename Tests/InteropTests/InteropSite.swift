@@ -42,7 +42,7 @@ enum UserKey: String, CaseIterable, Sendable, CustomTestStringConvertible {
     }
 }
 
-/// The two sites, and somebody who may log in there, with a certificate over a key of each type.
+/// Two sites of two nodes each, and somebody who may log in there, with a certificate over a key of each type.
 ///
 /// One for all suites: nothing here is broken, and whoever writes does so in a ``workspace()`` of their own.
 struct InteropSite: Sendable {
@@ -75,8 +75,16 @@ struct InteropSite: Sendable {
 
     static func shared() async throws -> InteropSite { try await only.value() }
 
+    /// `topologies/two-sites.yaml`, with a second node in the hub.
+    private static func topology() throws -> String {
+        let web1 = "      - name: web1\n"
+        let web2 = "      - name: web2\n        address: 127.0.1.4\n        roles: [node]\n"
+        return try ClusterHarness.text(of: "two-sites").replacing(web1, with: web2 + web1)
+    }
+
     private init() async throws {
-        let harness = try await ClusterHarness.shared()
+        let harness = try ClusterHarness(topology: try Self.topology())
+        try await harness.ready()
         person = try await harness.person("ci")
         let db1 = try harness.cluster("east").nodes.first { $0.name == "db1" }
         node = try #require(db1.flatMap { HostPort($0.addr) })
