@@ -1,14 +1,17 @@
 /// When a silent peer is probed, and when it is given up: pure.
 package struct KeepAlive: Sendable {
     package struct Options: Sendable, Equatable {
-        /// How long a peer may be silent before it is asked.
+        /// How often we look whether the peer was silent.
         package var interval: Duration
         /// So many intervals without a sign of life end the connection.
         package var missesMax: Int
+        /// So many of them pass before we ask: more than none for the side that the other one asks in any case, so that not both do.
+        package var missesUnasked: Int
 
-        package init(interval: Duration, missesMax: Int) {
+        package init(interval: Duration, missesMax: Int, missesUnasked: Int = 0) {
             self.interval = interval
             self.missesMax = missesMax
+            self.missesUnasked = missesUnasked
         }
     }
 
@@ -40,6 +43,7 @@ package struct KeepAlive: Sendable {
             return .wait
         }
         misses += 1
-        return misses > options.missesMax ? .giveUp : .probe
+        if misses > options.missesMax { return .giveUp }
+        return misses > options.missesUnasked ? .probe : .wait
     }
 }

@@ -74,6 +74,8 @@ package final class SSHConnection {
     private static let unsentBytesMax = 8 << 20
     /// Output that is written before the turn ends: one system call is nothing to so much, and it is still in the processor's cache.
     private static let gatheredBytesMax = 256 << 10
+    /// Into so many moments of an interval fall the probes of all connections: some at a time, so that the loop sleeps between, and never all.
+    private static let keepAliveSlots = 64
     /// How long we wait for the peer's side to end after ours has, so that our last words are not lost to a reset.
     private static let lingerTime: Duration = .seconds(2)
 
@@ -463,10 +465,12 @@ package final class SSHConnection {
 
     private func startKeepAlive() {
         guard let interval = keepAlive?.options.interval else { return }
-        keepAliveTimer = loop.schedule(after: interval) { [weak self] in self?.keepAliveTick() }
+        keepAliveTimer = loop.schedule(after: interval, slack: interval / Self.keepAliveSlots) { [weak self] in self?.keepAliveTick() }
     }
 
     private func keepAliveTick() {
+        // Whatever made the peer wait for acknowledgements in its handshake is long over.
+        stopQuickAcknowledgements()
         guard state == .running, let action = keepAlive?.tick() else { return }
         switch action {
         case .wait: break

@@ -439,6 +439,17 @@ struct KeepAliveTests {
         #expect(keepAlive.tick() == .giveUp)
     }
 
+    @Test func `a side that is asked asks only where the other has not, and gives up as soon`() {
+        var keepAlive = KeepAlive(KeepAlive.Options(interval: .seconds(1), missesMax: 2, missesUnasked: 1))
+        for _ in 0..<2 {
+            keepAlive.heard()
+            #expect(keepAlive.tick() == .wait)
+            #expect(keepAlive.tick() == .wait)
+        }
+        #expect(keepAlive.tick() == .probe)
+        #expect(keepAlive.tick() == .giveUp)
+    }
+
     @Test func `any sign of life begins anew`() {
         var keepAlive = KeepAlive(KeepAlive.Options(interval: .seconds(1), missesMax: 1))
         #expect(keepAlive.tick() == .probe)

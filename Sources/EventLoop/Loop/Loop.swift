@@ -67,6 +67,15 @@ package final class Loop {
         timers.schedule(at: now + delay, body)
     }
 
+    /// The same, up to `slack` later: timers that are due within it wake the loop once.
+    @discardableResult
+    package func schedule(after delay: Duration, slack: Duration, _ body: @escaping () -> Void) -> LoopTimer {
+        let due = now + delay
+        let grid = max(1, slack.clampedNanoseconds)
+        let rest = (grid - due.nanoseconds % grid) % grid
+        return timers.schedule(at: due + .nanoseconds(Int64(clamping: rest)), body)
+    }
+
     /// Runs `body` once before the loop waits for events again: the place to flush what a turn has gathered.
     package func atEndOfTurn(_ body: @escaping () -> Void) {
         endOfTurn.append(body)

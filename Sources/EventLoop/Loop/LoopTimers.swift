@@ -3,14 +3,10 @@ internal import CLibuv
 
 /// A deadline on a loop.
 package final class LoopTimer {
-    fileprivate let deadline: Instant
-    fileprivate let order: UInt64
     fileprivate var body: (() -> Void)?
     private unowned let timers: LoopTimers
 
-    fileprivate init(deadline: Instant, order: UInt64, timers: LoopTimers, body: @escaping () -> Void) {
-        self.deadline = deadline
-        self.order = order
+    fileprivate init(timers: LoopTimers, body: @escaping () -> Void) {
         self.timers = timers
         self.body = body
     }
@@ -22,15 +18,22 @@ package final class LoopTimer {
         body = nil
         timers.cancelled()
     }
-
-    fileprivate func isBefore(_ other: LoopTimer) -> Bool {
-        (deadline, order) < (other.deadline, other.order)
-    }
 }
 
 /// One libuv timer over many deadlines, in a binary heap.
 final class LoopTimers: LoopHandle {
-    private var heap: [LoopTimer] = []
+    private struct Key: Comparable {
+        let deadline: Instant
+        let order: UInt64
+
+        static func < (left: Key, right: Key) -> Bool {
+            left.deadline < right.deadline || left.deadline == right.deadline && left.order < right.order
+        }
+    }
+
+    /// The heap, and the timer at each place of it, apart: with tens of thousands of them each timer that is touched is a cache miss.
+    private var heap: [Key] = []
+    private var timers: [LoopTimer] = []
     private var cancelledCount = 0
     private var lastOrder: UInt64 = 0
     /// What the libuv timer is set to.
@@ -44,8 +47,9 @@ final class LoopTimers: LoopHandle {
 
     func schedule(at deadline: Instant, _ body: @escaping () -> Void) -> LoopTimer {
         lastOrder += 1
-        let timer = LoopTimer(deadline: deadline, order: lastOrder, timers: self, body: body)
-        heap.append(timer)
+        let timer = LoopTimer(timers: self, body: body)
+        heap.append(Key(deadline: deadline, order: lastOrder))
+        timers.append(timer)
         siftUp(heap.count - 1)
         arm()
         return timer
@@ -55,7 +59,9 @@ final class LoopTimers: LoopHandle {
     fileprivate func cancelled() {
         cancelledCount += 1
         guard cancelledCount > 32, cancelledCount > heap.count / 2 else { return }
-        heap.removeAll { $0.body == nil }
+        let live = timers.indices.filter { timers[$0].body != nil }
+        heap = live.map { heap[$0] }
+        timers = live.map { timers[$0] }
         cancelledCount = 0
         for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { siftDown(index) }
     }
@@ -77,12 +83,12 @@ final class LoopTimers: LoopHandle {
         armed = nil
         let now = loop.now
         while let first = heap.first, first.deadline <= now {
-            removeFirst()
-            guard let body = first.body else {
+            let timer = removeFirst()
+            guard let body = timer.body else {
                 cancelledCount -= 1
                 continue
             }
-            first.body = nil
+            timer.body = nil
             loop.measured("timer", body)
         }
         arm()
@@ -90,17 +96,23 @@ final class LoopTimers: LoopHandle {
 
     // MARK: Heap
 
-    private func removeFirst() {
-        let last = heap.removeLast()
-        guard !heap.isEmpty else { return }
-        heap[0] = last
+    private func removeFirst() -> LoopTimer {
+        swap(0, heap.count - 1)
+        heap.removeLast()
+        let first = timers.removeLast()
         siftDown(0)
+        return first
+    }
+
+    private func swap(_ one: Int, _ other: Int) {
+        heap.swapAt(one, other)
+        timers.swapAt(one, other)
     }
 
     private func siftUp(_ start: Int) {
         var index = start
-        while index > 0, heap[index].isBefore(heap[(index - 1) / 2]) {
-            heap.swapAt(index, (index - 1) / 2)
+        while index > 0, heap[index] < heap[(index - 1) / 2] {
+            swap(index, (index - 1) / 2)
             index = (index - 1) / 2
         }
     }
@@ -109,11 +121,11 @@ final class LoopTimers: LoopHandle {
         var index = start
         while true {
             var smallest = index
-            for child in [2 * index + 1, 2 * index + 2] where child < heap.count && heap[child].isBefore(heap[smallest]) {
+            for child in 2 * index + 1...2 * index + 2 where child < heap.count && heap[child] < heap[smallest] {
                 smallest = child
             }
             if smallest == index { return }
-            heap.swapAt(index, smallest)
+            swap(index, smallest)
             index = smallest
         }
     }

@@ -84,9 +84,11 @@ package final class TunnelConnection: ConnectionHandler {
     }
 
     /// Tells the agent every proxy of this cluster.
-    func announce(_ announcement: ProxyAnnouncement) {
-        guard !isOpenSSH, let json = try? announcement.json() else { return }
-        connection?.sendGlobalRequest(ProxyAnnouncement.requestName, payload: json, then: nil)
+    ///
+    /// - Parameter text: a ``ProxyAnnouncement``.
+    func announce(_ text: [UInt8]) {
+        guard !isOpenSSH else { return }
+        connection?.sendGlobalRequest(ProxyAnnouncement.requestName, payload: text, then: nil)
     }
 
     func end(_ reason: String) {

@@ -16,9 +16,16 @@ package final class TunnelServer {
     private let logger: Logger
     private var snapshot: ClusterSnapshot
     private var listener: SSHListener?
-    private var announcement = ProxyAnnouncement(tunnels: [])
+    private var announcement = ProxyAnnouncement(tunnels: []) {
+        didSet { announcementText = try? announcement.json() }
+    }
+    /// What goes to every agent.
+    private var announcementText: [UInt8]?
     private var expiryTimer: LoopTimer?
 
+    /// Agents ask; we do where one has missed its turn.
+    package static let heartbeat = KeepAlive.Options(
+        interval: AgentPool.heartbeat.interval, missesMax: AgentPool.heartbeat.missesMax, missesUnasked: 1)
     /// How often certificates of connected agents are looked at: an agent renews long before, so this only ends what must not stay.
     private static let expiryInterval: Duration = .seconds(30)
 
@@ -53,7 +60,7 @@ package final class TunnelServer {
         let announcement = ProxyAnnouncement(tunnels: snapshot.state.proxies.map(\.tunnelAddr).filter { !$0.isEmpty }.sorted())
         guard announcement != self.announcement else { return }
         self.announcement = announcement
-        registry.forEach { $0.announce(announcement) }
+        registry.forEach(announce(to:))
     }
 
     /// Stops taking agents in; those that are there stay until ``close()``.
@@ -108,7 +115,11 @@ package final class TunnelServer {
     func ready(_ tunnel: TunnelConnection) throws(TeleportError) {
         guard snapshot.isSite(tunnel.cluster) else { throw .accessDenied("this cluster no longer trusts the site") }
         try registry.add(tunnel)
-        tunnel.announce(announcement)
+        announce(to: tunnel)
+    }
+
+    private func announce(to tunnel: TunnelConnection) {
+        if let announcementText { tunnel.announce(announcementText) }
     }
 
     func ended(_ tunnel: TunnelConnection) {

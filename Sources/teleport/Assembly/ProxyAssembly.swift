@@ -92,7 +92,7 @@ final class ProxyAssembly {
         let servers = try await loops.each { loop in
             let tunnels = TunnelServer(
                 snapshot: snapshot, directory: sites,
-                configuration: { configuration(credentials, agentLimits, AgentPool.heartbeat, randomness) }, on: loop, logger: logger)
+                configuration: { configuration(credentials, agentLimits, TunnelServer.heartbeat, randomness) }, on: loop, logger: logger)
             let users = ProxyServer(
                 snapshot: snapshot, registry: tunnels.registry, peers: peers, authServer: authServer,
                 configuration: {
