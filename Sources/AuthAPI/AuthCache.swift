@@ -94,7 +94,7 @@ package final class AuthCache: Sendable {
     private func loadSaved(_ loop: isolated EventLoop) async {
         guard let file else { return }
         do {
-            guard let saved = try await loop.work({ try file.load() }) else { return }
+            guard let saved = try await loop.work({ try file.load().map(ClusterSnapshot.init) }) else { return }
             take(saved)
             logger.info("starting from the saved state", metadata: ["revision": "\(saved.revision)"])
         } catch {
@@ -108,13 +108,16 @@ package final class AuthCache: Sendable {
         var known: Int64 = 0
         while !Task.isCancelled {
             do throws(TeleportError) {
-                let newer = try await client.snapshot(after: known, waitSeconds: known == 0 ? 0 : Self.waitSeconds)
+                let newer = try await client.snapshot(after: known, waitSeconds: known == 0 ? 0 : Self.waitSeconds, on: loop)
                 if setConnected(true) != true { logger.info("the auth server answers") }
                 backoff.reset()
                 guard let newer else { continue }
                 known = newer.revision
                 take(newer)
-                await save(newer, loop)
+                let begin = loop.inside.now
+                await save(newer.state, loop)
+                // Where one state takes long, states that follow each other are not all worth their while: as long as this one took, they rest.
+                do { try await loop.sleep(for: loop.inside.now - begin) } catch { return }
             } catch {
                 guard !Task.isCancelled else { return }
                 if setConnected(false) != false {
@@ -133,8 +136,7 @@ package final class AuthCache: Sendable {
         }
     }
 
-    private func take(_ newer: ClusterState) {
-        let snapshot = ClusterSnapshot(newer)
+    private func take(_ snapshot: ClusterSnapshot) {
         let (listeners, waiting) = state.withLock { state in
             state.snapshot = snapshot
             defer { state.waiting = [] }

@@ -1,5 +1,6 @@
 package import Base
 package import ClusterModel
+package import EventLoop
 
 /// What carries a call to an auth server: HTTPS in production, a closure in tests.
 package protocol AuthTransport: Sendable {
@@ -23,11 +24,22 @@ package struct AuthClient: Sendable {
     package func call<Request, Response>(
         _ endpoint: Endpoint<Request, Response>, _ request: Request, timeout: Duration = timeout
     ) async throws(TeleportError) -> Response {
+        try Self.decode(try await answer(endpoint, request, timeout: timeout), endpoint)
+    }
+
+    private func answer<Request, Response>(
+        _ endpoint: Endpoint<Request, Response>, _ request: Request, timeout: Duration
+    ) async throws(TeleportError) -> [UInt8] {
         let body: [UInt8]
         do { body = try JSONText.encodeBytes(request) } catch {
             throw (error as? TeleportError) ?? .badParameter("the request cannot be written as JSON", cause: error)
         }
-        let answer = try await transport.post(endpoint.path, body: body, timeout: timeout)
+        return try await transport.post(endpoint.path, body: body, timeout: timeout)
+    }
+
+    private static func decode<Request, Response>(
+        _ answer: [UInt8], _ endpoint: Endpoint<Request, Response>
+    ) throws(TeleportError) -> Response {
         do { return try JSONText.decode(Response.self, from: answer) } catch {
             throw .connectionProblem("the auth server's answer to \(endpoint.path) cannot be read", cause: error)
         }
@@ -49,6 +61,18 @@ package struct AuthClient: Sendable {
     package func snapshot(after revision: Int64, waitSeconds: Int) async throws(TeleportError) -> ClusterState? {
         let request = SnapshotRequest(after: revision, waitSeconds: waitSeconds)
         return try await call(Endpoints.snapshot, request, timeout: Self.timeout + .seconds(waitSeconds)).state
+    }
+    /// The same with its indexes: read on the worker pool, as it is long where there are many sites.
+    package func snapshot(
+        after revision: Int64, waitSeconds: Int, on loop: isolated EventLoop
+    ) async throws(TeleportError) -> ClusterSnapshot? {
+        let request = SnapshotRequest(after: revision, waitSeconds: waitSeconds)
+        let answer = try await answer(Endpoints.snapshot, request, timeout: Self.timeout + .seconds(waitSeconds))
+        do {
+            return try await loop.work { try Self.decode(answer, Endpoints.snapshot).state.map(ClusterSnapshot.init) }
+        } catch {
+            throw (error as? TeleportError) ?? TeleportError(.systemError, "the auth server's answer cannot be read", cause: error)
+        }
     }
     /// Announces a node; every 20 seconds, as the record is kept for 60.
     package func heartbeat(_ node: Node) async throws(TeleportError) { _ = try await call(Endpoints.heartbeatNode, node) }

@@ -42,6 +42,8 @@ package actor AuthServer {
     private(set) var shared: SharedState
     /// What ``shared`` makes, built when somebody asks; nil where it has changed since.
     private var built: ClusterState?
+    /// Answers to those who ask for the state: of nodes, and of others.
+    var writtenStates: [Bool: (revision: Int64, bytes: [UInt8])] = [:]
     /// Keys of authorities that the store was given, until its event says so.
     var writtenKeys: [PublicKey: String] = [:]
     private var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]

@@ -1,6 +1,7 @@
 internal import AuthAPI
 package import Base
 internal import ClusterModel
+internal import EventLoop
 internal import Logging
 
 /// From a path and a body to a call of the auth server and back. Authorises first, decodes after.
@@ -35,11 +36,14 @@ package final class AuthDispatcher: Sendable {
         route(Endpoints.register) { server, request, caller async throws(TeleportError) in try await server.register(request, from: caller)
         }
         route(Endpoints.renewHost) { server, request, caller async throws(TeleportError) in try await server.renew(request, from: caller) }
-        route(Endpoints.snapshot) { server, request, caller in
-            let wait = Duration.seconds(min(max(0, request.waitSeconds), Self.waitSecondsMax))
-            let state = await server.state(after: request.after, waitingUpTo: wait)
-            return SnapshotResponse(state: state.map { Self.restricted($0, for: caller) })
-        }
+        table[Endpoints.snapshot.path] = (
+            Endpoints.snapshot.action,
+            { (body, caller) async throws(TeleportError) -> [UInt8] in
+                let request = try Self.decode(SnapshotRequest.self, body)
+                let wait = Duration.seconds(min(max(0, request.waitSeconds), Self.waitSecondsMax))
+                return try await server.snapshot(after: request.after, waitingUpTo: wait, forNode: caller.systemRoles == [.node])
+            }
+        )
         route(Endpoints.heartbeatNode) { server, node, caller async throws(TeleportError) in
             try await server.heartbeat(node, from: caller)
             return Empty()
@@ -106,24 +110,41 @@ package final class AuthDispatcher: Sendable {
         }
     }
 
-    /// A node decides from authorities and roles, and dials proxies; the rest is not its business.
-    private static func restricted(_ state: ClusterState, for caller: Caller) -> ClusterState {
-        guard caller.systemRoles == [.node] else { return state }
+}
+
+extension AuthServer {
+    /// The answer to a question for the state, as it goes out: written on the worker pool, and once for all who ask.
+    func snapshot(after revision: Int64, waitingUpTo wait: Duration, forNode isForNode: Bool) async throws(TeleportError) -> [UInt8] {
+        let state = await state(after: revision, waitingUpTo: wait)
+        if let state, let written = writtenStates[isForNode], written.revision == state.revision { return written.bytes }
+        let bytes: [UInt8]
+        do {
+            bytes = try await eventLoop.work {
+                try JSONText.encodeBytes(SnapshotResponse(state: state.map { isForNode ? Self.restricted($0) : $0 }))
+            }
+        } catch {
+            throw TeleportError(.systemError, "the answer cannot be written as JSON", cause: error)
+        }
+        if let state { writtenStates[isForNode] = (state.revision, bytes) }
+        return bytes
+    }
+
+    /// A node decides from this cluster's authorities, those of foreign users and roles, and dials proxies; the rest is not its business.
+    private static func restricted(_ state: ClusterState) -> ClusterState {
         var own = state
+        own.authorities = state.authorities.filter { $0.cluster == state.clusterName || $0.type == .user }
         own.nodes = []
         own.remoteClusters = []
         own.opensshSites = []
         own.authServers = []
         return own
     }
-}
 
-extension AuthServer {
     /// The nodes that a user of this cluster may log in to.
     func visibleNodes(to caller: Caller) throws(TeleportError) -> [Node] {
         guard let identity = caller.identity, identity.bearer == .user else { throw .accessDenied("a user's certificate is needed") }
-        let snapshot = ClusterSnapshot(state)
-        let access = AccessIdentity(cluster: identity.cluster, name: identity.name, roles: identity.roles, logins: [])
-        return snapshot.visibleNodes(to: access)
+        let known = Dictionary(state.roles.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        guard let roles = try? RoleSet(names: identity.roles, known: known) else { return [] }
+        return state.nodes.filter { roles.mayList(labels: $0.labels) }
     }
 }
