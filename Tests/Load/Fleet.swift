@@ -13,8 +13,8 @@ final class Fleet {
     let randomness = SystemRandomness()
     private(set) var agents: [LoadAgent] = []
     private(set) var connected = 0
-    /// Attempts that came to nothing.
-    var refused = 0
+    /// Attempts that came to nothing, by why.
+    private(set) var failures: [String: Int] = [:]
     /// Since ``begin()``.
     private(set) var arrivals: [Duration] = []
     private var began: Instant
@@ -37,7 +37,11 @@ final class Fleet {
     func begin() {
         began = loop.now
         arrivals = []
-        refused = 0
+        failures = [:]
+    }
+
+    func failed(_ error: TeleportError?) {
+        failures[error?.message ?? "the proxy ended it", default: 0] += 1
     }
 
     func came() {
@@ -51,8 +55,10 @@ final class Fleet {
 }
 
 /// What the hub's host authority says of its proxies.
-struct HubTrust {
+final class HubTrust {
     private let authorities: TrustedAuthorities
+    /// Found right before. Each site has a processor of its own to find that out; here one stands for all.
+    private var believed: [UInt8] = []
 
     /// - Parameter lines: `@cert-authority` lines of the hub.
     init(_ lines: String) {
@@ -65,8 +71,10 @@ struct HubTrust {
 
     func judge(_ hostKey: HostKeyOffer, now: UnixTime) -> HostKeyAnswer {
         guard case .certificate(let certificate) = hostKey.identity else { return .reject(reason: "the proxy has a bare key") }
+        guard certificate.blob != believed else { return .accept }
         do throws(CertificateDistrust) {
             _ = try HostCertificateCheck(authorities: authorities).judge(certificate, name: certificate.keyID, now: now)
+            believed = certificate.blob
             return .accept
         } catch {
             return .reject(reason: error.explanation)

@@ -33,7 +33,7 @@ final class LoadAgent: ConnectionHandler {
                 let stream = try LoopbackSocket.dial(fleet.tunnelAddress, from: site.source, on: fleet.loop)
                 connection = .client(stream: stream, configuration: configuration, handler: self, on: fleet.loop)
             } catch {
-                fleet.refused += 1
+                fleet.failed(error)
                 dial(after: backoff.next(fleet.randomness))
             }
         }
@@ -55,7 +55,7 @@ final class LoadAgent: ConnectionHandler {
 
     func connectionClosed(_ connection: SSHConnection, error: TeleportError?) {
         self.connection = nil
-        if isConnected { fleet.left() } else { fleet.refused += 1 }
+        if isConnected { fleet.left() } else { fleet.failed(error) }
         isConnected = false
         dial(after: backoff.next(fleet.randomness))
     }

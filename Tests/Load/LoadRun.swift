@@ -35,9 +35,13 @@ final class LoadRun {
         let before = try proxy.memoryKiB
         try say("sites \(plan.sites), memory of the proxy before: \(before) KiB")
 
+        let cpu = try proxy.cpuTime
         fleet.dial()
         try await connected(eventLoop)
-        try say("connected: \(Histogram(fleet.arrivals)), attempts that failed: \(fleet.refused)")
+        let spent = (try proxy.cpuTime - cpu) / .milliseconds(1) / Double(plan.sites)
+        try say(
+            "connected: \(Histogram(fleet.arrivals)), attempts that failed: \(fleet.failures), \(rounded(spent)) ms of the processor a tunnel"
+        )
         try await idle(eventLoop, proxy, before)
         try await ask(eventLoop)
         try say("memory after: \(perTunnel(try proxy.memoryKiB, before))")
@@ -46,7 +50,7 @@ final class LoadRun {
         proxy.kill()
         while fleet.connected > 0 { try await eventLoop.sleep(for: .milliseconds(10)) }
         try await connected(eventLoop)
-        try say("back after the proxy was killed: \(Histogram(fleet.arrivals)), attempts that failed: \(fleet.refused)")
+        try say("back after the proxy was killed: \(Histogram(fleet.arrivals)), attempts that failed: \(fleet.failures)")
         proxy = try running()
         try say("memory of the new one: \(try proxy.memoryKiB) KiB")
     }
