@@ -28,6 +28,8 @@ struct RequestHeader {
     private static let argumentsMax = 32
 
     func methodAndPath() throws(Fault) -> (HTTPRequest.Method, String) {
+        // Libwebsockets reads past a line of the PROXY protocol that stands before the request's own.
+        guard field(WSI_TOKEN_PROXY) == nil else { throw .badRequest("no proxy's header is taken here") }
         var path: UnsafeMutablePointer<CChar>?
         var count: CInt = 0
         let index = unsafe lws_http_get_uri_and_method(wsi.pointer, &path, &count)

@@ -111,6 +111,7 @@ extension HTTPTests {
                 "GET /v1/ping HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
             ),
             ("a TLS hello", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}"),
+            ("a balancer's header", "PROXY TCP4 10.0.0.1 10.0.0.2 5000 80\r\nGET /v1/ping HTTP/1.1\r\nHost: a\r\n\r\n"),
         ]
 
         @Test(arguments: dropped)
@@ -176,6 +177,15 @@ extension HTTPTests {
                 try await server.client().send(HTTPClientRequest(.get, server.url + "/v1/ping"))
             }
             #expect(try await first.send(HTTPClientRequest(.get, server.url + "/v1/ping")).status == 200)
+            await server.close()
+        }
+
+        @Test func `a client has the address that it comes from, whatever it says`() async throws {
+            var router = testRouter()
+            router.add(.get, "/v1/whoami") { request in HTTPResponse(body: Array("\(request.peerAddress)".utf8)) }
+            let server = try await TestServer(HTTPServerConfiguration(identity: nil), router)
+            let claims = "-H 'X-Forwarded-For: 10.0.0.1, 10.0.0.2' -H 'X-Real-IP: 10.0.0.3' -H 'Forwarded: for=10.0.0.4'"
+            #expect(try await server.curl("\(claims) \(server.url)/v1/whoami").hasPrefix("127.0.0.1:"))
             await server.close()
         }
 

@@ -38,6 +38,15 @@ struct MalformedPeerTests {
         #expect(raw.lastError == line.reason)
     }
 
+    @Test(arguments: [
+        "PROXY TCP4 10.0.0.1 10.0.0.2 5000 22\r\nSSH-2.0-x\r\n", "\r\n\r\n\0\r\nQUIT\n\u{21}\u{11}\0\u{0c}SSH-2.0-x\r\n",
+    ])
+    func `the address that a balancer's header claims is not believed`(header: String) {
+        let raw = RawClient()
+        raw.sendRaw(Array(header.utf8))
+        #expect(raw.lastError == .identificationMalformed)
+    }
+
     @Test func `a client reads past a server's greeting, up to a limit`() throws {
         var reader = Identification(reader: .client)
         var lines: [String] = []
