@@ -104,8 +104,12 @@ package struct EngineLimits: Sendable {
     /// Failed requests before a disconnect (RFC 4252 §4 recommends 20; OpenSSH has 6).
     package var authenticationAttemptsMax = 6
     package var channelsMax = 1024
-    /// What we let a peer send on a channel before we have consumed it.
+    /// What we let a peer send on a channel before we have consumed it, at most.
     package var windowBytes: UInt32 = 2 << 20
+    /// What all windows of a connection together may be; each takes a part of what is left, so that a few channels have the most and a thousand that
+    /// nobody reads hold no more than this and the least of each.
+    package var windowBytesTotal = 512 << 20
+    package var windowBytesMin: UInt32 = 64 << 10
     package var packetBytesMax: UInt32 = 32 << 10
     /// Data that waits on one channel for window or keys before ``SSHEngine/isWritable(_:)`` says no.
     package var queuedBytesHigh = 256 << 10

@@ -107,6 +107,36 @@ struct LoopsTests {
         }
     }
 
+    @Test(arguments: [1, 2])
+    func `whoever reads nothing of all their channels holds up nobody else on the tunnel`(loops: Int) async throws {
+        try await inWorld(loops: loops) { _, world in
+            let echoes = Echoes()
+            let flood = Flood()
+            let agent = try await world.agent { request in
+                guard flood.channels.count < Self.stalledChannels else { return echoes.accept(request) }
+                flood.accepted(request.accept(handler: flood))
+            }
+            #expect(agent.isReady)
+            let stalled = try await world.user()
+            for _ in 0..<Self.stalledChannels {
+                let reader = Unread()
+                let open = ChannelOpenType.directTCPIP(.init(host: "db1.east", port: 22, originatorAddress: "127.0.0.1", originatorPort: 1))
+                stalled.connection?.openChannel(type: open.type, payload: open.payload(), handler: reader)
+            }
+            await flood.wait { flood.full == Self.stalledChannels }
+            // Windows and queues of both legs, and no more.
+            #expect(flood.sent <= Self.stalledChannels * 6 << 20, "\(flood.sent) bytes")
+            let user = try await world.user()
+            let transfer = Transfer(megabytes(1, seed: 7))
+            let open = ChannelOpenType.directTCPIP(.init(host: "db1.east", port: 22, originatorAddress: "127.0.0.1", originatorPort: 1))
+            user.connection?.openChannel(type: open.type, payload: open.payload(), handler: transfer)
+            await transfer.wait { transfer.isClosed || transfer.refusal != nil }
+            #expect(transfer.received == transfer.sent && transfer.refusal == nil)
+        }
+    }
+
+    private static let stalledChannels = 16
+
     @Test func `a tunnel ends, and those who use it from another loop hear of it`() async throws {
         try await inWorld(loops: 2) { _, world in
             let echoes = Echoes()
@@ -211,6 +241,43 @@ private final class Transfer: Observed, ChannelHandler {
         isClosed = true
         changed()
     }
+}
+
+/// Sends on each channel as much as it takes.
+private final class Flood: Observed, ChannelHandler {
+    private(set) var channels: [SSHChannel] = []
+    private(set) var sent = 0
+    /// Channels that take no more for now.
+    private(set) var full = 0
+    private let block = [UInt8](repeating: 7, count: 32 << 10)
+
+    private func pump(_ channel: SSHChannel) {
+        while channel.isWritable {
+            channel.write(block)
+            sent += block.count
+        }
+        full += 1
+        changed()
+    }
+
+    func accepted(_ channel: SSHChannel) {
+        channels.append(channel)
+        pump(channel)
+    }
+
+    func channelWritable(_ channel: SSHChannel) {
+        full -= 1
+        pump(channel)
+    }
+
+    func channel(_ channel: SSHChannel, received data: Span<UInt8>) { channel.consumed(data.count) }
+    func channelClosed(_ channel: SSHChannel) {}
+}
+
+/// Takes nothing of what comes.
+private final class Unread: ChannelHandler {
+    func channel(_ channel: SSHChannel, received data: Span<UInt8>) {}
+    func channelClosed(_ channel: SSHChannel) {}
 }
 
 /// Bytes without a period below a megabyte, made quickly also in a debug build.

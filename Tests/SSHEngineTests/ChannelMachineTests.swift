@@ -14,12 +14,22 @@ struct ChannelWindowTests {
     @Test func `window is granted again when half of it is consumed`() throws {
         var window = ChannelWindow(local: 100, remote: 0)
         try window.receive(100)
-        let grants = [window.consume(49), window.consume(1)]
+        let grants = [window.consume(49, size: 100), window.consume(1, size: 100)]
         #expect(grants == [nil, 50])
         #expect(window.local == 50)
-        let last = window.consume(50)
+        let last = window.consume(50, size: 100)
         #expect(last == 50)
         #expect(window.local == 100)
+    }
+
+    @Test func `a window that may be larger by now grows with the next grant, and never shrinks`() throws {
+        var window = ChannelWindow(local: 100, remote: 0)
+        try window.receive(50)
+        let larger = window.consume(50, size: 300)
+        #expect(larger == 250 && window.local == 300)
+        try window.receive(150)
+        let same = window.consume(150, size: 40)
+        #expect(same == 150 && window.local == 300)
     }
 
     @Test func `adjustments past 2^32 - 1 are refused, up to it taken`() throws {
@@ -45,7 +55,7 @@ struct ChannelWindowTests {
     @Test func `consuming more than was received is our own bug`() async {
         await #expect(processExitsWith: .failure) {
             var window = ChannelWindow(local: 10, remote: 5)
-            _ = window.consume(1)
+            _ = window.consume(1, size: 10)
         }
     }
 }

@@ -282,6 +282,42 @@ struct MalformedPeerTests {
         #expect(raw.lastError == .windowExceeded(channel: channel))
     }
 
+    @Test func `a thousand channels that nobody reads hold little more than some dozen`() throws {
+        var configuration = EnginePair.serverConfiguration()
+        configuration.limits.windowBytes = 8 << 20
+        let raw = RawClient(configuration: configuration)
+        raw.logIn()
+        let windows = try (0..<1000).map { _ in
+            _ = raw.openChannel()
+            return try ChannelOpenConfirmationMessage(payload: raw.received.last ?? []).initialWindowSize
+        }
+        let limits = configuration.limits
+        #expect(windows.first == limits.windowBytes && windows.last == limits.windowBytesMin)
+        #expect(windows.reduce(0) { $0 + Int($1) } <= limits.windowBytesTotal + windows.count * Int(limits.windowBytesMin))
+    }
+
+    @Test func `what closed channels held is there for those that stay`() throws {
+        var configuration = EnginePair.serverConfiguration()
+        configuration.limits.windowBytes = 100
+        configuration.limits.windowBytesMin = 10
+        configuration.limits.windowBytesTotal = 6400
+        let raw = RawClient(configuration: configuration)
+        raw.logIn()
+        let channels = (0..<60).map { _ in raw.openChannel() }
+        let last = try #require(channels.last)
+        let small = try ChannelOpenConfirmationMessage(payload: raw.received.last ?? []).initialWindowSize
+        #expect((10..<100).contains(small))
+        for channel in channels.dropLast() { raw.send(ChannelCloseMessage(recipientChannel: channel).payload()) }
+        raw.send(data(last, Int(small)))
+        guard case .channelData(let id, _)? = raw.events.last else {
+            Issue.record("no data came")
+            return
+        }
+        raw.server.consumed(Int(small), on: id)
+        raw.sendRaw([])
+        #expect(try ChannelWindowAdjustMessage(payload: raw.received.last ?? []).bytesToAdd == 100)
+    }
+
     @Test func `a packet above our maximum is refused`() {
         let raw = RawClient()
         raw.logIn()

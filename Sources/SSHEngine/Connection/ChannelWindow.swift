@@ -11,7 +11,8 @@ struct ChannelWindow: Sendable {
     private(set) var local: UInt32
     /// What we may still send.
     private(set) var remote: UInt32
-    private let localSize: UInt32
+    /// What we grant at most.
+    private(set) var localSize: UInt32
     /// Consumed by our side, not yet granted again.
     private var consumed: UInt32 = 0
 
@@ -29,15 +30,18 @@ struct ChannelWindow: Sendable {
 
     /// Our side has used `count` received bytes.
     ///
+    /// - Parameter size: what the window may grow to by now.
     /// - Returns: what to grant the peer, when it is worth a message: half of the window.
-    mutating func consume(_ count: Int) -> UInt32? {
+    mutating func consume(_ count: Int, size: UInt32) -> UInt32? {
         let outstanding = localSize - local - consumed
         precondition(count >= 0 && count <= Int(outstanding), "more consumed than received")
         consumed += UInt32(count)
         guard consumed > 0, consumed >= localSize / 2 else { return nil }
-        defer { consumed = 0 }
-        local += consumed
-        return consumed
+        let grant = consumed + (size > localSize ? size - localSize : 0)
+        consumed = 0
+        localSize = max(size, localSize)
+        local += grant
+        return grant
     }
 
     /// The peer lets us send `count` more bytes.

@@ -5,6 +5,8 @@ internal import SSHWire
 struct ConnectionLayer: ~Copyable {
     private let limits: EngineLimits
     private var table: ChannelTable
+    /// The sizes of all windows that the peer was given.
+    private var windowBytesGiven = 0
     /// Global requests of ours whose replies are to come, and of the peer that wait for ours.
     private var awaitedGlobalReplies = 0
     private var owedGlobalReplies = 0
@@ -46,7 +48,7 @@ struct ConnectionLayer: ~Copyable {
     }
 
     mutating func receive(_ message: ChannelOpenMessage, _ outbox: inout Outbox) -> EngineEvent? {
-        let remote = ChannelWindow(local: limits.windowBytes, remote: message.initialWindowSize)
+        let remote = ChannelWindow(local: 0, remote: message.initialWindowSize)
         let packetMax = min(Int(message.maximumPacketSize), Int(limits.packetBytesMax))
         let id =
             packetMax == 0
@@ -87,7 +89,7 @@ struct ConnectionLayer: ~Copyable {
     mutating func receive(_ message: ChannelOpenFailureMessage) throws(SSHError) -> EngineEvent {
         let index = try opening(message.recipientChannel, ChannelOpenFailureMessage.number.rawValue)
         let id = table.channels[index].id
-        table.remove(at: index)
+        remove(at: index)
         return .channelRefused(id, reason: message.reason, message: message.description.withoutControls)
     }
 
@@ -122,7 +124,7 @@ struct ConnectionLayer: ~Copyable {
             throw SSHError(.channelState(ChannelCloseMessage.number.rawValue, channel: message.recipientChannel))
         }
         let id = table.channels[index].id
-        table.remove(at: index)
+        remove(at: index)
         return .channelClosed(id)
     }
 
@@ -176,14 +178,26 @@ struct ConnectionLayer: ~Copyable {
         return index
     }
 
+    /// A 32nd of what is left, within what a channel may have at most and needs at least.
+    private func windowSize(_ wanted: UInt32?) -> UInt32 {
+        let share = max(limits.windowBytesMin, UInt32(clamping: (limits.windowBytesTotal - windowBytesGiven) / 32))
+        return min(wanted ?? limits.windowBytes, share)
+    }
+
+    private mutating func remove(at index: Int) {
+        windowBytesGiven -= Int(table.channels[index].window.localSize)
+        table.remove(at: index)
+    }
+
     // MARK: Commands
 
     mutating func openChannel(type: String, payload: [UInt8], window: UInt32?, _ outbox: inout Outbox) -> ChannelID? {
-        let size = window ?? limits.windowBytes
+        let size = windowSize(window)
         let id = table.insert { id in
             Channel(id: id, phase: .opening, remoteNumber: 0, remotePacketMax: 0, window: ChannelWindow(local: size, remote: 0))
         }
         guard let id else { return nil }
+        windowBytesGiven += Int(size)
         outbox.send(
             ChannelOpenMessage(
                 type: type, senderChannel: id.number, initialWindowSize: size, maximumPacketSize: limits.packetBytesMax, payload: payload
@@ -194,7 +208,8 @@ struct ConnectionLayer: ~Copyable {
     mutating func acceptChannel(_ id: ChannelID, payload: [UInt8], window: UInt32?, _ outbox: inout Outbox) {
         guard let index = table.index(of: id) else { return }
         precondition(table.channels[index].phase == .offered, "accepts a channel that is not offered")
-        let size = window ?? limits.windowBytes
+        let size = windowSize(window)
+        windowBytesGiven += Int(size)
         table.channels[index].phase = .open
         table.channels[index].window = ChannelWindow(local: size, remote: table.channels[index].window.remote)
         outbox.send(
@@ -208,7 +223,7 @@ struct ConnectionLayer: ~Copyable {
         guard let index = table.index(of: id) else { return }
         precondition(table.channels[index].phase == .offered, "refuses a channel that is not offered")
         let remote = table.channels[index].remoteNumber
-        table.remove(at: index)
+        remove(at: index)
         outbox.send(ChannelOpenFailureMessage(recipientChannel: remote, reason: reason, description: message).payload())
     }
 
@@ -293,9 +308,11 @@ struct ConnectionLayer: ~Copyable {
     }
 
     mutating func consumed(_ count: Int, on id: ChannelID, _ outbox: inout Outbox) {
-        guard let index = table.index(of: id), table.channels[index].closing.maySend,
-            let grant = table.channels[index].window.consume(count)
-        else { return }
+        guard let index = table.index(of: id), table.channels[index].closing.maySend else { return }
+        let before = table.channels[index].window.localSize
+        let grant = table.channels[index].window.consume(count, size: windowSize(nil))
+        windowBytesGiven += Int(table.channels[index].window.localSize - before)
+        guard let grant else { return }
         outbox.send(ChannelWindowAdjustMessage(recipientChannel: table.channels[index].remoteNumber, bytesToAdd: grant).payload())
     }
 
