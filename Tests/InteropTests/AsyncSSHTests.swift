@@ -94,17 +94,15 @@ struct AsyncSSHTests {
 
     /// Debian 12's asyncssh lost, with a security patch, the line that holds data back until its own key exchange is done (RFC 4253 §7.1).
     @Test(arguments: Path.allCases)
-    func `keys are exchanged anew amid data, unless asyncssh sends data in the midst of it`(path: Path) async throws {
+    func `keys are exchanged anew amid data`(path: Path) async throws {
         let script = """
             async def main():
-                import inspect
-                keeps = "pkttype > MSG_KEX_LAST) and not self._kex_complete" in inspect.getsource(asyncssh.SSHClientConnection.send_packet)
                 noise = os.urandom(1 << 21)
                 async with connect(rekey_bytes=1 << 18) as connection:
                     ran = await connection.run("cat", input=noise, encoding=None)
-                    print((ran.stdout == noise) == keeps, (ran.exit_status == 0) == keeps)
+                    print(ran.stdout == noise, ran.exit_status)
             """
-        #expect(try await python(path, script) == ["True True"])
+        #expect(try await python(path, script) == ["True 0"])
     }
 
     @Test(arguments: Path.allCases)

@@ -238,13 +238,15 @@ struct MalformedPeerTests {
         #expect(answer.sequenceNumber == 2)
     }
 
-    @Test func `within a rekey no other layer may speak`() {
+    @Test func `within a rekey nobody logs in, and what channels carry is taken`() {
         let raw = RawClient()
         raw.logIn()
         let channel = raw.openChannel()
         raw.sendInit()
         raw.send(ChannelEOFMessage(recipientChannel: channel).payload())
-        #expect(raw.lastError == .unexpectedMessage(96, in: .rekeyReply))
+        #expect(raw.error == nil)
+        raw.send(ServiceRequestMessage(service: ServiceName.userAuth).payload())
+        #expect(raw.lastError == .unexpectedMessage(5, in: .rekeyReply))
     }
 
     @Test func `a rekey that the peer begins and finishes goes through`() {

@@ -9,7 +9,9 @@ package enum GatePhase: String, CaseIterable, Sendable {
     case service
     case userAuth
     case connection
-    /// As the first three, after the first exchange. A peer that has sent KEXINIT sends no other layer's messages until its NEWKEYS.
+    /// As the first three, after the first exchange. A peer that has sent KEXINIT is to send no other layer's messages until its NEWKEYS
+    /// (RFC 4253 §7.1). Those of the connection are taken all the same, as OpenSSH takes them: they come under the old keys, some clients
+    /// (asyncssh) send them, and what we say to them waits, within a bound.
     case rekeyReply
     case rekeyNewKeys
 
@@ -77,8 +79,8 @@ enum MessageGate {
         /* USERAUTH_REQUEST    */ Row(numbers: 50...50, senders: [.client], accepted: [.userAuth], ignored: [.connection]),
         /* USERAUTH_FAILURE …  */ Row(numbers: 51...53, senders: [.server], accepted: [.userAuth]),
         /* USERAUTH_PK_OK      */ Row(numbers: 60...60, senders: [.server], accepted: [.userAuth]),
-        /* GLOBAL_REQUEST …    */ Row(numbers: 80...82, senders: both, accepted: [.connection]),
-        /* CHANNEL_OPEN …      */ Row(numbers: 90...100, senders: both, accepted: [.connection]),
+        /* GLOBAL_REQUEST …    */ Row(numbers: 80...82, senders: both, accepted: [.connection, .rekeyReply, .rekeyNewKeys]),
+        /* CHANNEL_OPEN …      */ Row(numbers: 90...100, senders: both, accepted: [.connection, .rekeyReply, .rekeyNewKeys]),
     ]
 
     static func verdict(_ number: UInt8, from sender: EngineRole, in phase: GatePhase, isStrict: Bool) -> Verdict {
