@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <pthread.h>
 #include <pwd.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -48,43 +51,58 @@ static inline int shim_set_terminal_size(int descriptor, const struct winsize *s
 static inline int shim_get_terminal_size(int descriptor, struct winsize *size) { return ioctl(descriptor, TIOCGWINSZ, size); }
 static inline int shim_set_controlling_terminal(int descriptor) { return ioctl(descriptor, TIOCSCTTY, 0); }
 
-// The macros for control messages are not imported. One descriptor travels with the bytes, none where it is negative.
-static inline ssize_t shim_send_with_descriptor(int socket, const void *bytes, size_t count, int descriptor)
+// The macros for control messages are not imported. Some descriptors travel with the bytes, or none.
+#define SHIM_DESCRIPTORS_MAX 8
+static inline ssize_t shim_send_with_descriptors(int socket, const void *bytes, size_t count, const int *descriptors, size_t number)
 {
-    union { struct cmsghdr header; char bytes[CMSG_SPACE(sizeof(int))]; } control = {0};
+    union { struct cmsghdr header; char bytes[CMSG_SPACE(SHIM_DESCRIPTORS_MAX * sizeof(int))]; } control = {0};
     struct iovec part = { (void *)bytes, count };
     struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-    if (descriptor >= 0) {
+    if (number > 0) {
         message.msg_control = &control;
-        message.msg_controllen = sizeof control;
+        message.msg_controllen = CMSG_SPACE(number * sizeof(int));
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);
         header->cmsg_level = SOL_SOCKET;
         header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+        header->cmsg_len = CMSG_LEN(number * sizeof(int));
+        memcpy(CMSG_DATA(header), descriptors, number * sizeof(int));
     }
     return sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
-// -1 with EMSGSIZE for a message that is longer than there is room for, or that brings more than one descriptor.
-static inline ssize_t shim_receive_with_descriptor(int socket, void *bytes, size_t room, int *descriptor)
+// -1 with EMSGSIZE for a message that is longer than there is room for, or that brings more descriptors; *number is the room for these, then
+// how many came.
+static inline ssize_t shim_receive_with_descriptors(int socket, void *bytes, size_t room, int *descriptors, size_t *number)
 {
-    union { struct cmsghdr header; char bytes[CMSG_SPACE(sizeof(int))]; } control = {0};
+    union { struct cmsghdr header; char bytes[CMSG_SPACE(SHIM_DESCRIPTORS_MAX * sizeof(int))]; } control = {0};
     struct iovec part = { bytes, room };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
-    *descriptor = -1;
+    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control };
+    // The exact length: with the padding the kernel would let one more through.
+    message.msg_controllen = CMSG_LEN(*number * sizeof(int));
+    *number = 0;
     ssize_t count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
     if (count < 0) return count;
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(descriptor, CMSG_DATA(header), sizeof(int));
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+        *number = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(descriptors, CMSG_DATA(header), *number * sizeof(int));
+    }
     if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-        if (*descriptor >= 0) close(*descriptor);
-        *descriptor = -1;
+        for (size_t index = 0; index < *number; index++) close(descriptors[index]);
+        *number = 0;
         errno = EMSGSIZE;
         return -1;
     }
     return count;
+}
+
+// A fork whose child is a child of our own parent. CLONE_PARENT is declared under _GNU_SOURCE only. For a process of one thread.
+static inline pid_t shim_fork_sibling(void) { return (pid_t)syscall(SYS_clone, 0x8000 /* CLONE_PARENT */ | SIGCHLD, 0, 0, 0, 0); }
+
+static inline int shim_set_answer_time(int socket, int seconds)
+{
+    struct timeval time = { .tv_sec = seconds };
+    return setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
 }
 
 // Swift shows c_cc as a tuple, which cannot be indexed.

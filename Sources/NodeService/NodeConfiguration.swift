@@ -1,5 +1,6 @@
 package import Base
 package import ClusterModel
+internal import EventLoop
 package import SSHEngine
 
 /// What a node is and how it serves.
@@ -17,7 +18,9 @@ package struct NodeConfiguration: Sendable {
     /// From a connection to its login.
     package var authenticationDeadline: Duration
     /// The program whose `main` calls ``SessionChild/runIfAsked()`` and ``SocketChild/runIfAsked()`` first.
-    package var sessionChildExecutable: String
+    package let sessionChildExecutable: String
+    /// Forks ``SessionChild``ren, for all loops of the process.
+    let sessionChildren: ForkServer
 
     package init(
         uuid: String, hostname: String, cluster: String, labels: Labels, address: SocketAddress, webProxyAddress: String? = nil,
@@ -33,5 +36,6 @@ package struct NodeConfiguration: Sendable {
         self.hostKeys = hostKeys
         self.authenticationDeadline = authenticationDeadline
         self.sessionChildExecutable = sessionChildExecutable
+        sessionChildren = ForkServer(executable: sessionChildExecutable, argument: SessionChild.argument)
     }
 }

@@ -155,7 +155,7 @@ final class NodeConnection: ConnectionHandler {
             webProxyAddress: server.configuration.webProxyAddress)
         let scene = SessionScene(
             grant: admission.grant, account: admission.account, terminalGroup: admission.terminalGroup, session: session,
-            executable: server.configuration.sessionChildExecutable, forwards: forwards, loop: connection.loop, logger: logger)
+            children: server.configuration.sessionChildren, forwards: forwards, loop: connection.loop, logger: logger)
         server.counters.add("node_sessions")
         sessionCount += 1
         request.accept(handler: SessionHandler(scene) { [weak self] in self?.sessionCount -= 1 })

@@ -13,7 +13,7 @@ struct SessionScene {
     /// The group that terminals belong to, where the system has one.
     let terminalGroup: UInt32?
     let session: LoginEnvironment.Session
-    let executable: String
+    let children: ForkServer
     let forwards: RemoteForwards
     let loop: Loop
     let logger: Logger
@@ -223,7 +223,7 @@ final class SessionHandler: ChannelHandler, SessionProgramHandler {
             let message = SessionChildMessage(
                 account: scene.account, service: service, arguments: service == .program ? arguments(command) : [command ?? []],
                 environment: variables, hasTerminal: terminal != nil)
-            let program = try SessionProgram(message, terminal: terminal, executable: scene.executable, on: scene.loop)
+            let program = try SessionProgram(message, terminal: terminal, forkedBy: scene.children, on: scene.loop)
             program.handler = self
             self.program = program
             if hasInputEnded { program.endInput() }

@@ -8,20 +8,22 @@ struct SessionChildTests {
     static let nobody = UserAccount(
         name: "nobody", identifier: 65534, group: 65534, groups: [65534, 4242], home: "/nonexistent", shell: "/bin/sh")
 
+    static func server() throws(TeleportError) -> ForkServer {
+        let directory = try FileIO.executablePath().split(separator: "/").dropLast().joined(separator: "/")
+        return ForkServer(executable: "/\(directory)/SessionChildProgram", argument: SessionChild.argument)
+    }
+
     /// Starts a session child, sends it `bytes`, and gives back what came of it.
-    static func child(_ bytes: [UInt8], input: [UInt8] = []) async throws -> TestNode.Outcome {
+    static func child(_ bytes: [UInt8], input: [UInt8] = [], of server: ForkServer? = nil) async throws -> TestNode.Outcome {
         let eventLoop = EventLoop(name: "child-tests")
         eventLoop.start()
         defer { eventLoop.stop() }
-        let directory = try FileIO.executablePath().split(separator: "/").dropLast().joined(separator: "/")
+        let children = try server ?? self.server()
         return try await withCheckedThrowingContinuation { continuation in
             eventLoop.post { loop in
                 do {
                     let run = ProgramRun(continuation)
-                    try run.start(
-                        "/\(directory)/SessionChildProgram", [SessionChild.argument], input: input, message: bytes,
-                        environment: ["PATH=/evil"],
-                        on: loop.inside)
+                    try run.start(forkedBy: children, input: input, message: bytes, on: loop.inside)
                 } catch {
                     continuation.resume(throwing: error)
                 }
@@ -70,5 +72,40 @@ struct SessionChildTests {
         let outcome = try await Self.child(bytes)
         #expect(outcome.exit == .status(254))
         #expect(outcome.text == "")
+    }
+
+    private func own(_ command: String) throws -> [UInt8] {
+        let account = try #require(try UserAccounts.account(identifier: UserAccounts.effectiveIdentifier))
+        return message(account, command)
+    }
+
+    @Test func `children of many loops at once get what is theirs, and are ours`() async throws {
+        let server = try Self.server()
+        let parent = "\(LoginProcess.identifier)"
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<40 {
+                group.addTask {
+                    let outcome = try await Self.child(
+                        try own("cat; echo \(number) $PPID; exit \(number)"), input: Array("input \(number)\n".utf8), of: server)
+                    #expect(outcome.exit == .status(Int32(number)))
+                    #expect(outcome.lines == ["input \(number)", "\(number) \(parent)"])
+                }
+            }
+            try await group.waitForAll()
+        }
+        // Nothing of the children stays behind.
+        let identifier = try #require(server.identifier)
+        let open = try await Self.child(try own("ls /proc/\(identifier)/fd"), of: server)
+        #expect(open.lines == ["0", "1", "2", "3"])
+    }
+
+    @Test func `a server that was killed is replaced by the next child`() async throws {
+        let server = try Self.server()
+        _ = try await Self.child(try own("true"), of: server)
+        let first = try #require(server.identifier)
+        _ = try await Self.child(try own("kill -KILL \(first)"), of: server)
+        let outcome = try await Self.child(try own("echo again"), of: server)
+        #expect(outcome.exit == .status(0) && outcome.lines == ["again"])
+        #expect(server.identifier != first)
     }
 }

@@ -220,28 +220,32 @@ final class ProgramRun: StreamHandler {
         self.continuation = continuation
     }
 
-    /// - Parameter message: what descriptor 3, a socket, says before its end; nil for no such descriptor.
-    func start(
-        _ executable: String, _ arguments: [String], input: [UInt8] = [], message: [UInt8]? = nil, environment: [String], on loop: Loop
-    ) throws {
-        keepAlive = self
-        var descriptors: [Int32: ChildProcess.Descriptor] = [0: .input, 1: .output, 2: .output]
-        if message != nil { descriptors[3] = .socket }
+    func start(_ executable: String, _ arguments: [String], input: [UInt8] = [], environment: [String], on loop: Loop) throws {
+        let command = ChildProcess.Command(
+            executable: executable, arguments: [executable] + arguments, environment: environment,
+            descriptors: [0: .input, 1: .output, 2: .output])
+        run(try ChildProcess(command, on: loop, exited: ended), input)
+    }
+
+    /// - Parameter message: what descriptor 3, a socket, says before its end.
+    func start(forkedBy server: ForkServer, input: [UInt8] = [], message: [UInt8], on loop: Loop) throws {
         let process = try ChildProcess(
-            ChildProcess.Command(
-                executable: executable, arguments: [executable] + arguments, environment: environment,
-                descriptors: descriptors, group: message == nil ? .own : .session), on: loop
-        ) { [self] exit in
-            self.exit = exit
-            finishIfDone()
-        }
+            forkedBy: server, descriptors: [0: .input, 1: .output, 2: .output, 3: .socket], on: loop, exited: ended)
+        process.stream(3)?.write(message)
+        process.stream(3)?.shutdown()
+        run(process, input)
+    }
+
+    private func ended(_ exit: ChildProcess.Exit) {
+        self.exit = exit
+        finishIfDone()
+    }
+
+    private func run(_ process: ChildProcess, _ input: [UInt8]) {
+        keepAlive = self
         self.process = process
         process.stream(0)?.write(input)
         process.stream(0)?.shutdown()
-        if let message {
-            process.stream(3)?.write(message)
-            process.stream(3)?.shutdown()
-        }
         for number: Int32 in 1...2 {
             process.stream(number)?.handler = self
             process.stream(number)?.resumeReading()

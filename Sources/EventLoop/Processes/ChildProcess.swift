@@ -2,7 +2,7 @@ package import Base
 internal import CLibuv
 internal import Glibc
 
-/// A program started with `posix_spawn`, its end watched through a pidfd.
+/// A program started with `posix_spawn`, or a fork of a ``ForkServer``; its end is watched through a pidfd.
 ///
 /// The child gets the descriptors it is given and no others, default signal dispositions and an empty signal mask.
 package final class ChildProcess {
@@ -70,19 +70,42 @@ package final class ChildProcess {
     private var watcher: DescriptorWatcher?
     private var exited: ((Exit) -> Void)?
 
+    private enum Origin {
+        case program(Command)
+        case fork(of: ForkServer)
+    }
+
     /// - Parameter exited: called once when the child has ended; its pipes may still hold output.
-    package init(_ command: Command, on loop: Loop, exited: @escaping (Exit) -> Void) throws(TeleportError) {
+    package convenience init(_ command: Command, on loop: Loop, exited: @escaping (Exit) -> Void) throws(TeleportError) {
+        try self.init(.program(command), command.descriptors, group: command.group, on: loop, exited: exited)
+    }
+
+    /// A child that goes on where the server's ``ForkServer/serve(on:)`` comes back, as the leader of a session.
+    ///
+    /// - Parameter descriptors: from 0 on without a gap, none of them `.null` or a `.copy`.
+    package convenience init(
+        forkedBy server: ForkServer, descriptors: [Int32: Descriptor], on loop: Loop, exited: @escaping (Exit) -> Void
+    ) throws(TeleportError) {
+        try self.init(.fork(of: server), descriptors, group: .session, on: loop, exited: exited)
+    }
+
+    private init(
+        _ origin: Origin, _ descriptors: [Int32: Descriptor], group: Group, on loop: Loop, exited: @escaping (Exit) -> Void
+    ) throws(TeleportError) {
         self.loop = loop
         self.exited = exited
-        group = command.group
+        self.group = group
         var spawn = SpawnActions()
         var streams: [Int32: PipeStream] = [:]
         do throws(TeleportError) {
-            for (number, descriptor) in command.descriptors.sorted(by: { $0.key < $1.key }) {
+            for (number, descriptor) in descriptors.sorted(by: { $0.key < $1.key }) {
                 guard let end = try spawn.give(descriptor, as: number) else { continue }
                 streams[number] = try PipeStream(FileDescriptor(end.descriptor), kind: end.kind, on: loop)
             }
-            identifier = try spawn.run(command)
+            switch origin {
+            case .program(let command): identifier = try spawn.run(command)
+            case .fork(let server): identifier = try server.fork(spawn.given)
+            }
         } catch {
             for stream in streams.values { stream.close() }
             throw error
@@ -141,11 +164,11 @@ package final class ChildProcess {
 
 /// The file actions and attributes of one `posix_spawn`.
 @safe
-private struct SpawnActions: ~Copyable {
+struct SpawnActions: ~Copyable {
     private var actions = unsafe posix_spawn_file_actions_t()
     private var attributes = posix_spawnattr_t()
-    /// Closed when the child has them.
-    private var given: [CInt] = []
+    /// What the child gets, in order of its numbers; closed when it has them.
+    private(set) var given: [CInt] = []
     private var highest: CInt = -1
 
     /// Sources are moved above every number that a child's descriptor may have, so that no `dup2` overwrites a source.

@@ -69,22 +69,27 @@ package final class DescriptorSocket {
     /// - Returns: nil when the other side is gone.
     package static func receive(on socket: Int32) throws(TeleportError) -> DescriptorMessage? {
         var descriptor: CInt = -1
+        var number = 0
         var count = -1
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: messageBytesMax) { buffer, initialized in
             repeat {
-                count = unsafe shim_receive_with_descriptor(socket, buffer.baseAddress, buffer.count, &descriptor)
+                number = 1
+                count = unsafe shim_receive_with_descriptors(socket, buffer.baseAddress, buffer.count, &descriptor, &number)
             } while count < 0 && errno == EINTR
             initialized = max(count, 0)
         }
         guard count >= 0 else { throw UVError.errno("reading from a process") }
-        return count == 0 ? nil : DescriptorMessage(bytes: bytes, descriptor: descriptor >= 0 ? descriptor : nil)
+        return count == 0 ? nil : DescriptorMessage(bytes: bytes, descriptor: number > 0 ? descriptor : nil)
     }
 
     /// - Parameter descriptor: the other side gets a copy; negative for none.
     package static func send(_ bytes: [UInt8], descriptor: Int32, on socket: Int32) throws(TeleportError) {
         precondition(!bytes.isEmpty, "a message without bytes is the end")
         guard bytes.count <= messageBytesMax else { throw TeleportError.limitExceeded("a message of \(bytes.count) bytes is too long") }
-        let sent = unsafe bytes.withUnsafeBytes { unsafe shim_send_with_descriptor(socket, $0.baseAddress, $0.count, descriptor) }
+        let descriptors = descriptor >= 0 ? [descriptor] : []
+        let sent = unsafe bytes.withUnsafeBytes {
+            unsafe shim_send_with_descriptors(socket, $0.baseAddress, $0.count, descriptors, descriptors.count)
+        }
         guard sent == bytes.count else { throw UVError.errno("writing to a process") }
     }
 }

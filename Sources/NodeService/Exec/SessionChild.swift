@@ -2,7 +2,8 @@ internal import Base
 internal import EventLoop
 internal import SFTP
 
-/// The small life between a node and a login program: the node's own executable, started anew, becomes the user and then the program.
+/// The small life between a node and a login program: a fork of the node's own executable, started anew as a ``ForkServer``, becomes the user
+/// and then the program.
 ///
 /// 1. read one message from descriptor 3;
 /// 2. a session of its own, with the terminal where there is one;
@@ -12,7 +13,7 @@ internal import SFTP
 ///
 /// Whoever starts it by hand gains nothing: it does only what its caller may do anyway.
 package enum SessionChild {
-    /// The one argument with which the executable is started as a session child.
+    /// The one argument with which the executable is started as the server whose forks are session children.
     package static let argument = "session-child"
     static let messageDescriptor: Int32 = 3
     /// The status of a child that could not start the program.
@@ -20,10 +21,11 @@ package enum SessionChild {
     /// What files of the user's are made without: writing by others.
     static let fileModeMask: UInt32 = 0o022
 
-    /// Where the program was started as a session child, lives that life and does not return. First of all in `main`.
+    /// Where the program was started for session children, lives that life and does not return. First of all in `main`.
     package static func runIfAsked() {
         guard CommandLine.arguments.count == 2, CommandLine.arguments[1] == argument else { return }
         do {
+            try ForkServer.serve(on: ForkServer.descriptor)
             try run()
         } catch {
             say("\(error)", on: messageDescriptor)

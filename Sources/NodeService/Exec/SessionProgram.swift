@@ -36,8 +36,10 @@ final class SessionProgram: StreamHandler {
     /// One sentence of the child's.
     private static let failureBytesMax = 4096
 
-    /// - Parameter executable: this program's own, which lives as a ``SessionChild`` first.
-    init(_ message: SessionChildMessage, terminal: PseudoTerminal?, executable: String, on loop: Loop) throws(TeleportError) {
+    /// - Parameter children: whose forks live as a ``SessionChild`` first.
+    init(
+        _ message: SessionChildMessage, terminal: PseudoTerminal?, forkedBy children: ForkServer, on loop: Loop
+    ) throws(TeleportError) {
         self.terminal = terminal
         self.loop = loop
         var descriptors: [Int32: ChildProcess.Descriptor] = [SessionChild.messageDescriptor: .socket]
@@ -48,9 +50,7 @@ final class SessionProgram: StreamHandler {
             descriptors[1] = .output
             descriptors[2] = .output
         }
-        let command = ChildProcess.Command(
-            executable: executable, arguments: ["teleport", SessionChild.argument], descriptors: descriptors, group: .session)
-        let process = try ChildProcess(command, on: loop) { exit in self.exited(exit) }
+        let process = try ChildProcess(forkedBy: children, descriptors: descriptors, on: loop) { exit in self.exited(exit) }
         self.process = process
         terminal?.closeChildSide()
         input = terminal?.stream ?? process.stream(0)
