@@ -25,15 +25,18 @@ final class LoopTimers: LoopHandle {
     private struct Key: Comparable {
         let deadline: Instant
         let order: UInt64
+        /// Where its timer stands.
+        let slot: Int
 
         static func < (left: Key, right: Key) -> Bool {
             left.deadline < right.deadline || left.deadline == right.deadline && left.order < right.order
         }
     }
 
-    /// The heap, and the timer at each place of it, apart: with tens of thousands of them each timer that is touched is a cache miss.
     private var heap: [Key] = []
-    private var timers: [LoopTimer] = []
+    /// Apart from the heap, and standing still: with tens of thousands of them each timer that is touched is a cache miss.
+    private var timers: [LoopTimer?] = []
+    private var freeSlots: [Int] = []
     private var cancelledCount = 0
     private var lastOrder: UInt64 = 0
     /// What the libuv timer is set to.
@@ -48,8 +51,9 @@ final class LoopTimers: LoopHandle {
     func schedule(at deadline: Instant, _ body: @escaping () -> Void) -> LoopTimer {
         lastOrder += 1
         let timer = LoopTimer(timers: self, body: body)
-        heap.append(Key(deadline: deadline, order: lastOrder))
-        timers.append(timer)
+        let slot = freeSlots.popLast() ?? timers.endIndex
+        if slot == timers.endIndex { timers.append(timer) } else { timers[slot] = timer }
+        heap.append(Key(deadline: deadline, order: lastOrder, slot: slot))
         siftUp(heap.count - 1)
         arm()
         return timer
@@ -59,9 +63,8 @@ final class LoopTimers: LoopHandle {
     fileprivate func cancelled() {
         cancelledCount += 1
         guard cancelledCount > 32, cancelledCount > heap.count / 2 else { return }
-        let live = timers.indices.filter { timers[$0].body != nil }
-        heap = live.map { heap[$0] }
-        timers = live.map { timers[$0] }
+        for key in heap where timers[key.slot]?.isPending == false { _ = take(key.slot) }
+        heap.removeAll { timers[$0.slot] == nil }
         cancelledCount = 0
         for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { siftDown(index) }
     }
@@ -83,8 +86,8 @@ final class LoopTimers: LoopHandle {
         armed = nil
         let now = loop.now
         while let first = heap.first, first.deadline <= now {
-            let timer = removeFirst()
-            guard let body = timer.body else {
+            removeFirst()
+            guard let timer = take(first.slot), let body = timer.body else {
                 cancelledCount -= 1
                 continue
             }
@@ -96,23 +99,22 @@ final class LoopTimers: LoopHandle {
 
     // MARK: Heap
 
-    private func removeFirst() -> LoopTimer {
-        swap(0, heap.count - 1)
-        heap.removeLast()
-        let first = timers.removeLast()
-        siftDown(0)
-        return first
+    private func take(_ slot: Int) -> LoopTimer? {
+        freeSlots.append(slot)
+        return timers[slot].take()
     }
 
-    private func swap(_ one: Int, _ other: Int) {
-        heap.swapAt(one, other)
-        timers.swapAt(one, other)
+    private func removeFirst() {
+        let last = heap.removeLast()
+        guard !heap.isEmpty else { return }
+        heap[0] = last
+        siftDown(0)
     }
 
     private func siftUp(_ start: Int) {
         var index = start
         while index > 0, heap[index] < heap[(index - 1) / 2] {
-            swap(index, (index - 1) / 2)
+            heap.swapAt(index, (index - 1) / 2)
             index = (index - 1) / 2
         }
     }
@@ -125,7 +127,7 @@ final class LoopTimers: LoopHandle {
                 smallest = child
             }
             if smallest == index { return }
-            swap(index, smallest)
+            heap.swapAt(index, smallest)
             index = smallest
         }
     }
