@@ -22,7 +22,7 @@ final class LoadAgent: ConnectionHandler {
         let (user, credential) = try site.credential(now: fleet.loop.wallTime)
         var engine = EngineConfiguration(role: .client(ClientOptions(user: user, credentials: [credential])))
         engine.limits.windowBytes = 8 << 20
-        engine.limits.authenticationTimeMax = .seconds(15)
+        engine.limits.authenticationTimeMax = AgentPool.loginTimeMax
         configuration = ConnectionConfiguration(engine: engine, randomness: fleet.randomness, keepAlive: AgentPool.heartbeat)
         backoff = AgentPool.backoff
     }

@@ -52,7 +52,8 @@ final class LoadRun {
         try await connected(eventLoop)
         try say("back after the proxy was killed: \(Histogram(fleet.arrivals)), attempts that failed: \(fleet.failures)")
         proxy = try running()
-        try say("memory of the new one: \(try proxy.memoryKiB) KiB")
+        let memory = try proxy.memoryKiB
+        try say("memory of the new one: \(memory) KiB, \(rounded(Double(memory) / Double(plan.sites))) KiB a site in all")
     }
 
     /// All tunnels are up.

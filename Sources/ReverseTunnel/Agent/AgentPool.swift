@@ -35,8 +35,9 @@ package final class AgentPool {
     package static let backoff = Backoff(first: .milliseconds(500), longest: .seconds(4))
     /// Silence for three of these ends a tunnel.
     package static let heartbeat = KeepAlive.Options(interval: .seconds(5), missesMax: 2)
-    /// A proxy that takes the connection and does not finish the login within this is dialled anew.
-    private static let loginTimeMax: Duration = .seconds(15)
+    /// A proxy that takes the connection and does not finish the login within this is dialled anew. Where thousands dial at once, most of it is spent
+    /// waiting to be accepted: who gave up sooner would only have to wait again.
+    package static let loginTimeMax: Duration = .seconds(30)
     /// A node that takes no connection within this, or says nothing on it, is not reachable.
     private static let nodeTimeout: Duration = .seconds(10)
     /// What one tunnel channel may hold in flight: a wide window, because the path to a site may be long.
