@@ -42,20 +42,19 @@ package final class ForkServer: Sendable {
     func fork(_ descriptors: [Int32]) throws(TeleportError) -> Int32 {
         precondition((1...Int(SHIM_DESCRIPTORS_MAX)).contains(descriptors.count), "a child has some descriptors, and few")
         return try running.withLock { running throws(TeleportError) in
-            // One that somebody has killed takes nothing any more: another takes its place.
-            if let server = running, !Self.send(descriptors, to: server) { Self.end(&running) }
-            if running == nil {
-                let server = try start()
-                running = server
-                guard Self.send(descriptors, to: server) else { throw UVError.errno("asking for a child") }
-            }
-            guard let server = running else { preconditionFailure("it has just been started") }
-            do throws(TeleportError) {
-                return try Self.answer(of: server)
-            } catch {
+            // One that somebody has killed answers nothing: another takes its place, once.
+            for _ in 0..<2 {
+                if running == nil { running = try start() }
+                guard let server = running else { preconditionFailure("it has just been started") }
+                do throws(TeleportError) {
+                    if Self.send(descriptors, to: server), let identifier = try Self.answer(of: server) { return identifier }
+                } catch {
+                    Self.end(&running)
+                    throw error
+                }
                 Self.end(&running)
-                throw error
             }
+            throw TeleportError(.systemError, "the process that forks ends as soon as it is asked")
         }
     }
 
@@ -90,11 +89,13 @@ package final class ForkServer: Sendable {
         return unsafe shim_send_with_descriptors(server.socket, &byte, 1, descriptors, descriptors.count) == 1
     }
 
-    private static func answer(of server: Running) throws(TeleportError) -> Int32 {
+    /// nil where nobody is left who could answer: then there is no child either.
+    private static func answer(of server: Running) throws(TeleportError) -> Int32? {
         var identifier: Int32 = 0
         var count = 0
         repeat { count = unsafe recv(server.socket, &identifier, MemoryLayout<Int32>.size, 0) } while count < 0 && errno == EINTR
-        guard count == MemoryLayout<Int32>.size else { throw UVError.errno("waiting for a child", count < 0 ? errno : ECONNRESET) }
+        if count == 0 || count < 0 && errno == ECONNRESET { return nil }
+        guard count == MemoryLayout<Int32>.size else { throw UVError.errno("waiting for a child", errno) }
         guard identifier > 0 else { throw UVError.errno("forking", -identifier) }
         return identifier
     }
