@@ -15,20 +15,26 @@ package struct Profile: Codable, Sendable {
     package var cluster: String
     /// The site that commands go to where they name none.
     package var site: String?
+    /// What the proxy proved itself with at the login, where it was not a certificate that the system knows.
+    package var caPin: String?
 
-    package init(proxy: String, webPort: UInt16, sshPort: UInt16, user: String, cluster: String, site: String? = nil) {
+    package init(
+        proxy: String, webPort: UInt16, sshPort: UInt16, user: String, cluster: String, site: String? = nil, caPin: String? = nil
+    ) {
         self.proxy = proxy
         self.webPort = webPort
         self.sshPort = sshPort
         self.user = user
         self.cluster = cluster
         self.site = site
+        self.caPin = caPin
     }
 
     private enum CodingKeys: String, CodingKey {
         case proxy, user, cluster, site
         case webPort = "web_port"
         case sshPort = "ssh_port"
+        case caPin = "ca_pin"
     }
 }
 

@@ -58,10 +58,14 @@ package enum Program {
             print(root.fullMessage(for: error))
             exit(0)
         }
-        // The parser's own errors: the first line says what is wrong, the last where to read on; usage and help stand between.
+        // The parser's own errors: the first line says what is wrong, and may go on in a list of what would do; the last says where to read on.
+        // Usage and help stand between.
         let lines = root.fullMessage(for: error).split(separator: "\n")
         var text = lines.first.map(String.init) ?? "wrong usage"
         if text.hasPrefix("Error: ") { text.removeFirst("Error: ".count) }
+        if text.last == ":" {
+            text += " " + lines.dropFirst().prefix { $0.hasPrefix("  - ") }.map { $0.dropFirst("  - ".count) }.joined(separator: ", ")
+        }
         let hint = lines.last.map { $0.drop { $0 == " " } }.flatMap { $0.hasPrefix("See '") ? "; s" + $0.dropFirst() : nil } ?? ""
         while text.last == "." { text.removeLast() }
         complain("ERROR: \(text)\(hint)")

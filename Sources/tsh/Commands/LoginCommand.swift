@@ -43,7 +43,9 @@ struct LoginCommand: ParsableCommand {
             throw TeleportError.badParameter("say as whom: --user=NAME or TELEPORT_USER")
         }
         let server = HostPort(host: host, port: address?.webPort ?? known?.webPort ?? ProxyAddress.defaultWebPort)
-        let trust: ProxyWeb.Trust = client.insecure ? .anybody : trust.caPin.map { .pin($0) } ?? .system
+        // Who was told the pin once is not asked for it at each login.
+        let pin = trust.caPin ?? known?.caPin
+        let trust: ProxyWeb.Trust = client.insecure ? .anybody : pin.map { .pin($0) } ?? .system
         let (passwordFile, otp, sshPort) = (secrets.passwordFile, secrets.otp, address?.sshPort)
         let agent = ProcessEnvironment.value("SSH_AUTH_SOCK")
         try Program.onLoop { loop in
@@ -59,7 +61,7 @@ struct LoginCommand: ParsableCommand {
                     user: user, password: password, code: code, publicKey: keys.sshPublicKey, ttlSeconds: Self.certificateSeconds))
             let profile = Profile(
                 proxy: host, webPort: server.port, sshPort: sshPort ?? ping.sshPort, user: user, cluster: answer.cluster,
-                site: site == answer.cluster ? nil : site)
+                site: site == answer.cluster ? nil : site, caPin: pin)
             let identity = try await loop.work {
                 try store.save(
                     profile, privateKey: keys.sshPrivateKey, publicKey: keys.sshPublicKey, certificate: answer.sshCertificate,
