@@ -95,7 +95,7 @@ var targets: [Target] = [
 
 targets += [
     .executableTarget(
-        name: "Benchmarks", dependencies: ["ReverseTunnel", "SSHEngine", "SSHWire", "EventLoop", "Crypto", "Base"],
+        name: "Benchmarks", dependencies: ["ClusterHarness", "ReverseTunnel", "SSHEngine", "SSHWire", "EventLoop", "Crypto", "Base"],
         path: "Tests/Benchmarks", swiftSettings: rules),
     .executableTarget(
         name: "teleport-load",
@@ -127,7 +127,8 @@ targets += [
         "EventLoop",
         "Crypto", "Base", log),
     tests(
-        "ClientKitTests", "ClientKit", "Programs", "ClusterModel", "SSHEngine", "SSHWire", "EventLoop", "Crypto", "Base", arguments),
+        "ClientKitTests", "ClientKit", "Programs", "ClusterModel", "SSHNet", "SSHEngine", "SSHWire", "EventLoop", "Crypto", "Base",
+        arguments),
     tests(
         "ReverseTunnelTests", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base"),
     tests(

@@ -71,10 +71,8 @@ package final class ClientSession: ChannelHandler {
     }
 
     package func start() {
-        node.ended = { [weak self] error in
-            self?.finish(
-                .failure(.connectionProblem("the connection to the node was lost\(error.map { ": \($0.message)" } ?? "")", cause: error)))
-        }
+        // Held until then: a session whose channel is gone has nobody else to wait for the reason.
+        node.ended = { [self] error in finish(.failure(error)) }
         for writer in [output, errors] {
             writer.failed = { [weak self] error in
                 self?.finish(error.kind == .connectionProblem ? .success(.outputClosed) : .failure(error))
@@ -194,6 +192,8 @@ package final class ClientSession: ChannelHandler {
     }
 
     package func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
+        // The end of a connection comes here first; why, ``NodeClient/ended`` says.
+        guard !channel.connection.isClosed else { return }
         finish(.failure(.accessDenied("the node opened no session: \(message)")))
     }
 

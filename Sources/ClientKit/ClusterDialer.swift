@@ -6,19 +6,42 @@ internal import SSHNet
 /// The way through the proxy to whatever a command line names. Bound to its loop.
 package final class ClusterDialer {
     package let client: ClientLogin
-    private let proxy: ProxyClient
+    private var proxy: ProxyClient
+    private let randomness: any Randomness
+    private let loop: Loop
 
-    private init(_ client: ClientLogin, _ proxy: ProxyClient) {
+    private init(_ client: ClientLogin, _ proxy: ProxyClient, _ randomness: any Randomness, _ loop: Loop) {
         self.client = client
         self.proxy = proxy
+        self.randomness = randomness
+        self.loop = loop
     }
 
     /// Connects and logs in to the proxy.
     package static func connect(
-        as client: ClientLogin, randomness: any Randomness, on loop: Loop, then: @escaping (Result<ClusterDialer, TeleportError>) -> Void
+        as client: ClientLogin, randomness: any Randomness, pace: Pace = .loggedIn, on loop: Loop,
+        then: @escaping (Result<ClusterDialer, TeleportError>) -> Void
     ) {
-        ProxyClient.connect(to: client.proxy, identity: client.identity, randomness: randomness, on: loop) { result in
-            then(result.map { ClusterDialer(client, $0) })
+        ProxyClient.connect(to: client.proxy, identity: client.identity, randomness: randomness, pace: pace, on: loop) { result in
+            then(result.map { ClusterDialer(client, $0, randomness, loop) })
+        }
+    }
+
+    /// Asks the proxy; where it took offence at being asked ahead of its answers, once more on a connection that waits for each.
+    private func ask<Answer>(
+        _ question: @escaping (ProxyClient, @escaping (Result<Answer, TeleportError>) -> Void) -> Void,
+        then: @escaping (Result<Answer, TeleportError>) -> Void
+    ) {
+        question(proxy) { [self] result in
+            guard case .failure = result, proxy.wasRefusedAhead else { return then(result) }
+            ProxyClient.connect(to: client.proxy, identity: client.identity, randomness: randomness, pace: .waiting, on: loop) { [self] in
+                switch $0 {
+                case .failure(let error): then(.failure(error))
+                case .success(let proxy):
+                    self.proxy = proxy
+                    question(proxy, then)
+                }
+            }
         }
     }
 
@@ -29,13 +52,17 @@ package final class ClusterDialer {
     // MARK: What there is
 
     package func sites(then: @escaping (Result<[SiteList.Site], TeleportError>) -> Void) {
-        proxy.ask("proxysites") { result in
+        ask {
+            $0.ask("proxysites", then: $1)
+        } then: { result in
             then(result.flatMap { json in Result { () throws(TeleportError) in try SiteList(json: json).sites } })
         }
     }
 
     package func nodes(of site: String, then: @escaping (Result<[Node], TeleportError>) -> Void) {
-        proxy.ask("proxynodes:@\(site)") { result in
+        ask {
+            $0.ask("proxynodes:@\(site)", then: $1)
+        } then: { result in
             then(result.flatMap { json in Result { () throws(TeleportError) in try NodeList(json: json).nodes } })
         }
     }
@@ -53,29 +80,15 @@ package final class ClusterDialer {
 
     /// - Parameter port: 0 for whichever the node has.
     package func connect(
-        toNode name: String, port: UInt16, site: String, login: String, then: @escaping (Result<NodeClient, TeleportError>) -> Void
+        toNode name: String, port: UInt16, site: String, login: String, pace: Pace = .loggedIn,
+        then: @escaping (Result<NodeClient, TeleportError>) -> Void
     ) {
-        proxy.connect(toNode: name, port: port, site: site, login: login) { [self] result in
-            if case .failure(let error) = result {
-                explain(error, site: site) { then(.failure($0)) }
-            } else {
-                then(result)
-            }
-        }
+        ask({ $0.connect(toNode: name, port: port, site: site, login: login, pace: pace, then: $1) }, then: then)
     }
 
     /// A channel to a node's port, without a session in it.
     func open(toNode name: String, port: UInt16, site: String, handler: any ChannelHandler) {
         proxy.open(name, port: port, site: site, handler: handler)
-    }
-
-    /// A site that does not exist is told from a node that does not: the proxy was asked for `NODE.SITE` only.
-    private func explain(_ error: TeleportError, site: String, then: @escaping (TeleportError) -> Void) {
-        guard error.kind == .accessDenied, site != client.identity.cluster else { return then(error) }
-        sites { result in
-            guard let sites = try? result.get(), !sites.contains(where: { $0.name == site }) else { return then(error) }
-            then(.notFound("site \(site) is not known to the proxy; `tsh clusters` lists those that are", cause: error))
-        }
     }
 
     /// Bytes to and from a node's port, as they are, on this process's stdin and stdout.

@@ -2,40 +2,47 @@ package import Base
 internal import EventLoop
 package import SSHEngine
 package import SSHNet
-package import SSHWire
+internal import SSHWire
 
 /// Our connection to a node, inside of a channel of the connection to the proxy. Bound to its loop.
-package final class NodeClient: ConnectionHandler, ChannelHandler {
+package final class NodeClient: ConnectionHandler {
     private let identity: ClientIdentity
     private let host: String
     private let site: String
     private let login: String
-    private let randomness: any Randomness
+    private let way: ProxyClient
+    private let pace: Pace
     private var connection: SSHConnection?
-    private var ready: ((Result<NodeClient, TeleportError>) -> Void)?
+    var ready: ((Result<NodeClient, TeleportError>) -> Void)?
     private var refusal: String?
-    /// Is told when the connection ends, after it was ready.
-    package var ended: ((TeleportError?) -> Void)?
+    private var isLoggedIn = false
+    /// Whether a client that waits for each answer may come further.
+    private(set) var wasRefusedAhead = false
+    /// Is told when the connection ends, after it was ready, and why.
+    package var ended: ((TeleportError) -> Void)?
     /// Is offered each channel that the node opens, and says whether it takes it; all others are refused.
     var opened: ((ChannelOpenType, ChannelOpenRequest) -> Bool)?
 
-    init(
-        _ identity: ClientIdentity, host: String, site: String, login: String, randomness: any Randomness,
-        _ ready: @escaping (Result<NodeClient, TeleportError>) -> Void
-    ) {
+    init(_ identity: ClientIdentity, host: String, site: String, login: String, way: ProxyClient, pace: Pace) {
         self.identity = identity
         self.host = host
         self.site = site
         self.login = login
-        self.randomness = randomness
-        self.ready = ready
+        self.way = way
+        self.pace = pace
+    }
+
+    func begin(over transport: ChannelTransport, randomness: any Randomness, on loop: Loop) {
+        connection = SSHConnection.over(
+            transport: transport, configuration: identity.configuration(user: login, pace: pace, randomness: randomness), handler: self,
+            on: loop)
     }
 
     package var sshConnection: SSHConnection? { connection }
 
     @discardableResult
     package func openSession(_ handler: any ChannelHandler) -> SSHChannel? {
-        connection?.openChannel(type: ChannelOpenType.session.type, handler: handler)
+        connection?.openSession(handler: handler)
     }
 
     /// - Returns: whether the connection is still there.
@@ -58,27 +65,7 @@ package final class NodeClient: ConnectionHandler, ChannelHandler {
         ready?(result)
     }
 
-    // MARK: ChannelHandler: the way through the proxy
-
-    package func channelOpened(_ channel: SSHChannel) {
-        connection = SSHConnection.over(
-            transport: ChannelTransport(channel, peer: channel.connection.peer),
-            configuration: identity.configuration(user: login, randomness: randomness), handler: self, on: channel.connection.loop)
-    }
-
-    package func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
-        let why = ProxyText.message(Array(message.utf8)) ?? "the proxy gives no reason"
-        finish(
-            .failure(TeleportError(reason == .connectFailed ? .connectionProblem : .accessDenied, "no way to \(host) of \(site): \(why)")))
-    }
-
-    package func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
-        preconditionFailure("the inner connection takes the channel when it opens")
-    }
-
-    package func channelClosed(_ channel: SSHChannel) {}
-
-    // MARK: ConnectionHandler: the session with the node
+    // MARK: ConnectionHandler
 
     package func connection(_ connection: SSHConnection, verify hostKey: HostKeyOffer, answer: @escaping (HostKeyAnswer) -> Void) {
         let verdict = identity.judgeNode(hostKey.identity, name: host, site: site, now: connection.loop.wallTime)
@@ -97,29 +84,40 @@ package final class NodeClient: ConnectionHandler, ChannelHandler {
         }
     }
 
+    package func connectionLoginSent(_ connection: SSHConnection) {
+        if case .ahead = pace { finish(.success(self)) }
+    }
+
     package func connectionReady(_ connection: SSHConnection) {
+        isLoggedIn = true
         finish(.success(self))
     }
 
     package func connectionClosed(_ connection: SSHConnection, error: TeleportError?) {
         self.connection = nil
         opened = nil
-        guard ready == nil else {
-            if let refusal {
-                return finish(.failure(.accessDenied("node \(host) of \(site) could not prove who it is: \(refusal)", cause: error)))
-            }
-            if error?.kind == .accessDenied {
-                return finish(
-                    .failure(
-                        .accessDenied(
-                            "\(identity.user) may not log in as \(login) on \(host) of \(site); logins of the certificate: \(identity.logins.joined(separator: ", "))",
-                            cause: error)))
-            }
-            return finish(
-                .failure(
-                    .connectionProblem(
-                        "the connection to \(host) of \(site) failed: \(error?.message ?? "the node closed it")", cause: error)))
+        wasRefusedAhead = connection.wasRefusedAhead
+        guard !isLoggedIn else {
+            ended?(.connectionProblem("the connection to the node was lost\(error.map { ": \($0.message)" } ?? "")", cause: error))
+            return
         }
-        ended?(error)
+        let failure = loginFailure(error, hasNodeSpoken: !connection.peerIdentification.isEmpty)
+        if ready == nil { ended?(failure) } else { finish(.failure(failure)) }
+    }
+
+    private func loginFailure(_ error: TeleportError?, hasNodeSpoken: Bool) -> TeleportError {
+        if let failure = way.failure { return failure }
+        let place = "\(host) of \(site)"
+        guard hasNodeSpoken else {
+            let why = error.flatMap { ProxyText.message(Array($0.message.utf8)) } ?? "the proxy gives no reason"
+            return .connectionProblem("no way to \(place): \(why)", cause: error)
+        }
+        if let refusal { return .accessDenied("node \(place) could not prove who it is: \(refusal)", cause: error) }
+        guard error?.kind == .accessDenied else {
+            return .connectionProblem("the connection to \(place) failed: \(error?.message ?? "the node closed it")", cause: error)
+        }
+        return .accessDenied(
+            "\(identity.user) may not log in as \(login) on \(place); logins of the certificate: \(identity.logins.joined(separator: ", "))",
+            cause: error)
     }
 }

@@ -14,8 +14,15 @@ package final class ProxyClient: ConnectionHandler {
     private var connection: SSHConnection?
     private var ready: ((Result<ProxyClient, TeleportError>) -> Void)?
     private var refusal: String?
+    private let pace: Pace
+    private var isLoggedIn = false
+    /// Why there was no login, once the connection has ended without.
+    private(set) var failure: TeleportError?
+    /// Whether a client that waits for each answer may come further.
+    private(set) var wasRefusedAhead = false
 
-    private init(_ identity: ClientIdentity, host: String, randomness: any Randomness, on loop: Loop) {
+    private init(_ identity: ClientIdentity, host: String, pace: Pace, randomness: any Randomness, on loop: Loop) {
+        self.pace = pace
         self.identity = identity
         self.host = host
         self.randomness = randomness
@@ -24,18 +31,21 @@ package final class ProxyClient: ConnectionHandler {
 
     /// Connects and logs in.
     package static func connect(
-        to proxy: HostPort, identity: ClientIdentity, randomness: any Randomness, on loop: Loop,
+        to proxy: HostPort, identity: ClientIdentity, randomness: any Randomness, pace: Pace = .loggedIn, on loop: Loop,
         then: @escaping (Result<ProxyClient, TeleportError>) -> Void
     ) {
-        let client = ProxyClient(identity, host: proxy.host, randomness: randomness, on: loop)
-        client.ready = then
+        let client = ProxyClient(identity, host: proxy.host, pace: pace, randomness: randomness, on: loop)
+        client.ready = { result in
+            guard case .failure = result, client.wasRefusedAhead else { return then(result) }
+            connect(to: proxy, identity: identity, randomness: randomness, pace: .waiting, on: loop, then: then)
+        }
         do throws(TeleportError) {
             try identity.checkTime(now: loop.wallTime)
         } catch {
             return then(.failure(error))
         }
-        SSHDialer.dial(proxy, configuration: identity.configuration(user: identity.user, randomness: randomness), handler: client, on: loop)
-        {
+        let configuration = identity.configuration(user: identity.user, pace: pace, randomness: randomness)
+        SSHDialer.dial(proxy, configuration: configuration, handler: client, on: loop) {
             switch $0 {
             case .success(let connection): client.connection = connection
             case .failure(let error):
@@ -50,17 +60,30 @@ package final class ProxyClient: ConnectionHandler {
 
     /// What a subsystem of the proxy prints, such as `proxysites`.
     package func ask(_ subsystem: String, then: @escaping (Result<[UInt8], TeleportError>) -> Void) {
-        readyConnection.openChannel(type: ChannelOpenType.session.type, handler: SubsystemReply(subsystem, then))
+        let reply = SubsystemReply(subsystem) { [self] result in
+            guard case .failure(let error) = result else { return then(result) }
+            // Channels hear of a connection's end before it is known why.
+            loop.atEndOfTurn { [self] in then(.failure(failure ?? error)) }
+        }
+        readyConnection.openSession(handler: reply)
     }
 
     /// A session with a node: SSH inside of a channel of this connection, end to end.
     ///
     /// - Parameter host: the node's name, UUID or address; ends in `.SITE` where a site is meant.
     package func connect(
-        toNode host: String, port: UInt16, site: String, login: String, then: @escaping (Result<NodeClient, TeleportError>) -> Void
+        toNode host: String, port: UInt16, site: String, login: String, pace: Pace,
+        then: @escaping (Result<NodeClient, TeleportError>) -> Void
     ) {
-        open(
-            host, port: port, site: site, handler: NodeClient(identity, host: host, site: site, login: login, randomness: randomness, then))
+        let node = NodeClient(identity, host: host, site: site, login: login, way: self, pace: pace)
+        node.ready = { [self] result in
+            guard case .failure = result, node.wasRefusedAhead else { return then(result) }
+            connect(toNode: host, port: port, site: site, login: login, pace: .waiting, then: then)
+        }
+        let place = host.contains(":") ? "[\(host)]" : host
+        node.begin(
+            over: ChannelTransport(subsystem: "proxy:\(place):\(port)@\(site)", on: readyConnection, peer: readyConnection.peer),
+            randomness: randomness, on: loop)
     }
 
     /// A channel to a node's port; the handler hears whether there is one.
@@ -92,21 +115,33 @@ package final class ProxyClient: ConnectionHandler {
         answer(verdict)
     }
 
+    package func connectionLoginSent(_ connection: SSHConnection) {
+        guard case .ahead = pace else { return }
+        self.connection = connection
+        finish(.success(self))
+    }
+
     package func connectionReady(_ connection: SSHConnection) {
+        isLoggedIn = true
         self.connection = connection
         finish(.success(self))
     }
 
     package func connectionClosed(_ connection: SSHConnection, error: TeleportError?) {
-        if let refusal {
-            finish(.failure(.accessDenied("the proxy \(host) could not prove who it is: \(refusal)", cause: error)))
-        } else {
-            let message =
-                error?.kind == .accessDenied
-                ? "the proxy \(host) did not accept the certificate of \(identity.user); run `tsh login` again"
-                : "the connection to the proxy \(host) ended: \(error?.message ?? "it closed it")"
-            finish(.failure(TeleportError(error?.kind ?? .connectionProblem, message, cause: error)))
-        }
+        wasRefusedAhead = connection.wasRefusedAhead
+        guard !isLoggedIn else { return }
+        let failure = loginFailure(error)
+        self.failure = failure
+        finish(.failure(failure))
+    }
+
+    private func loginFailure(_ error: TeleportError?) -> TeleportError {
+        if let refusal { return .accessDenied("the proxy \(host) could not prove who it is: \(refusal)", cause: error) }
+        let message =
+            error?.kind == .accessDenied
+            ? "the proxy \(host) did not accept the certificate of \(identity.user); run `tsh login` again"
+            : "the connection to the proxy \(host) ended: \(error?.message ?? "it closed it")"
+        return TeleportError(error?.kind ?? .connectionProblem, message, cause: error)
     }
 }
 
@@ -116,8 +151,13 @@ extension ClientIdentity {
     /// From the connection to the login; nobody has to type anything.
     private static let loginTimeMax: Duration = .seconds(15)
 
-    func configuration(user: String, randomness: any Randomness) -> ConnectionConfiguration {
-        var engine = EngineConfiguration(role: .client(ClientOptions(user: user, credentials: [credential])))
+    func configuration(user: String, pace: Pace, randomness: any Randomness) -> ConnectionConfiguration {
+        var options = ClientOptions(user: user, credentials: [credential])
+        switch pace {
+        case .waiting: options.goesAhead = false
+        case .loggedIn, .ahead: options.goesAhead = true
+        }
+        var engine = EngineConfiguration(role: .client(options))
         engine.limits.windowBytes = Self.windowBytes
         engine.limits.authenticationTimeMax = Self.loginTimeMax
         return ConnectionConfiguration(engine: engine, randomness: randomness)

@@ -75,7 +75,7 @@ package final class RemoteRun {
     }
 
     package func start() {
-        ClusterDialer.connect(as: client, randomness: randomness, on: loop) { [self] result in
+        ClusterDialer.connect(as: client, randomness: randomness, pace: .ahead, on: loop) { [self] result in
             switch result {
             case .success(let dialer): resolve(dialer)
             case .failure(let error): finish(.failure(error))
@@ -97,7 +97,7 @@ package final class RemoteRun {
         let login = try client.login(asked: command.login ?? target.login, localUser: command.localUser)
         let site = target.site ?? client.site
         switch target.place {
-        case .node(let name): runOne(name, site: site, login: login, dialer)
+        case .node(let name): runOne(name, site: site, login: login, pace: pace, dialer)
         case .labels(let selector): listNodes(selector, site: site, login: login, dialer)
         case .either: preconditionFailure("the sites are known")
         }
@@ -113,17 +113,26 @@ package final class RemoteRun {
 
     // MARK: One node
 
-    private func runOne(_ name: String, site: String, login: String, _ dialer: ClusterDialer) {
-        dialer.connect(toNode: name, port: command.port ?? 0, site: site, login: login) { [self] result in
+    /// A session alone goes out behind the login; forwards say of themselves what went wrong, which is not to be the login.
+    private var pace: Pace {
+        guard case .session = command.work, command.forwards.isEmpty, command.agent == nil else { return .loggedIn }
+        return .ahead
+    }
+
+    private func runOne(_ name: String, site: String, login: String, pace: Pace, _ dialer: ClusterDialer) {
+        dialer.connect(toNode: name, port: command.port ?? 0, site: site, login: login, pace: pace) { [self] result in
             switch result {
             case .failure(let error): finish(.failure(error))
-            case .success(let node): forward(node, name)
+            case .success(let node):
+                forward(node, name) { [self] in runOne(name, site: site, login: login, pace: .waiting, dialer) }
             }
         }
     }
 
     /// Forwards stand before the work begins, which may depend on them.
-    private func forward(_ node: NodeClient, _ name: String) {
+    ///
+    /// - Parameter again: does it all once more, for a node that took offence before anything was begun.
+    private func forward(_ node: NodeClient, _ name: String, again: @escaping () -> Void) {
         let forwards = ForwardSet(command.forwards, agent: command.agent, on: node, loop: loop, report: report)
         self.forwards = forwards
         var failure: TeleportError?
@@ -131,11 +140,11 @@ package final class RemoteRun {
             if command.needsForwards { failure = failure ?? error } else { report("WARNING: \(error.message)") }
         } then: { [self] in
             if let failure { return finish(.failure(failure)) }
-            work(node, name, forwards)
+            work(node, name, forwards, again: again)
         }
     }
 
-    private func work(_ node: NodeClient, _ name: String, _ forwards: ForwardSet) {
+    private func work(_ node: NodeClient, _ name: String, _ forwards: ForwardSet, again: @escaping () -> Void) {
         switch command.work {
         case .session(let session):
             let session = ClientSession(
@@ -143,6 +152,7 @@ package final class RemoteRun {
                 errors: OutputWriter.descriptor(2), loop: loop
             ) { [self] result in
                 forwards.close()
+                if node.wasRefusedAhead { return again() }
                 guard case .success(let end) = result else { return finish(result.map { status($0, of: name) }) }
                 // As ssh has it: whoever is in a forwarded connection may finish.
                 forwards.whenIdle { [self] in finish(.success(status(end, of: name))) }
@@ -162,10 +172,7 @@ package final class RemoteRun {
 
     /// Until the connection ends or somebody ends this process.
     private func wait(_ node: NodeClient, _ forwards: ForwardSet) {
-        node.ended = { [self] error in
-            finish(
-                .failure(.connectionProblem("the connection to the node was lost\(error.map { ": \($0.message)" } ?? "")", cause: error)))
-        }
+        node.ended = { [self] error in finish(.failure(error)) }
         do throws(TeleportError) {
             for signal in [Signal.interrupt, .terminate, .hangUp] {
                 watchers.append(
@@ -214,7 +221,7 @@ package final class RemoteRun {
         // A name that several bear leads to none of them.
         let targets = nodes.map { (names[$0.hostname] == 1 ? $0.hostname : $0.uuid) }.sorted()
         let fleet = Fleet(targets, atOnce: Self.nodesAtOnceMax) { [self] name, done in
-            runPrefixed(session, name, site: site, login: login, dialer, done: done)
+            runPrefixed(session, name, site: site, login: login, pace: .ahead, dialer, done: done)
         } then: { [self] worst in
             finish(.success(worst))
         }
@@ -222,9 +229,10 @@ package final class RemoteRun {
     }
 
     private func runPrefixed(
-        _ session: SessionCommand, _ name: String, site: String, login: String, _ dialer: ClusterDialer, done: @escaping (Int32) -> Void
+        _ command: SessionCommand, _ name: String, site: String, login: String, pace: Pace, _ dialer: ClusterDialer,
+        done: @escaping (Int32) -> Void
     ) {
-        dialer.connect(toNode: name, port: command.port ?? 0, site: site, login: login) { [self] result in
+        dialer.connect(toNode: name, port: self.command.port ?? 0, site: site, login: login, pace: pace) { [self] result in
             switch result {
             case .failure(let error):
                 report("ERROR: \(name): \(error.message)")
@@ -233,11 +241,14 @@ package final class RemoteRun {
                 let output = PrefixedOutput(name, descriptor: 1)
                 let errors = PrefixedOutput(name, descriptor: 2)
                 let session = ClientSession(
-                    session, on: node, terminal: nil, readsInput: false, output: output.sink, errors: errors.sink, loop: loop
+                    command, on: node, terminal: nil, readsInput: false, output: output.sink, errors: errors.sink, loop: loop
                 ) { [self] result in
                     output.finish()
                     errors.finish()
                     node.close()
+                    if node.wasRefusedAhead {
+                        return runPrefixed(command, name, site: site, login: login, pace: .waiting, dialer, done: done)
+                    }
                     switch result {
                     case .success(let end): done(status(end, of: name))
                     case .failure(let error):

@@ -40,7 +40,7 @@ package final class SFTPSession: ChannelHandler {
                 then(.success(session))
             }
         }
-        node.ended = { error in session.fail(.connectionProblem("the connection to the node was lost", cause: error)) }
+        node.ended = { error in session.fail(error) }
         if node.openSession(session) == nil { session.fail(.connectionProblem("the connection to the node has ended")) }
     }
 
@@ -59,7 +59,7 @@ package final class SFTPSession: ChannelHandler {
         to target: CommandTarget, port: UInt16, login: String?, localUser: String?, as client: ClientLogin, randomness: any Randomness,
         on loop: Loop
     ) async throws(TeleportError) -> SFTPSession {
-        let dialer = try await waiting { ClusterDialer.connect(as: client, randomness: randomness, on: loop, then: $0) }
+        let dialer = try await waiting { ClusterDialer.connect(as: client, randomness: randomness, pace: .ahead, on: loop, then: $0) }
         let target = try await waiting { dialer.resolve(target, then: $0) }
         guard case .node(let name) = target.place else { throw .badParameter("files go to and from one node, not all with some labels") }
         let login = try client.login(asked: login ?? target.login, localUser: localUser)

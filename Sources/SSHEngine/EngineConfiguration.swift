@@ -7,9 +7,12 @@ package struct EngineConfiguration: Sendable {
         case server(ServerOptions)
     }
 
+    /// How the version line of every server of ours begins, behind `SSH-2.0-`.
+    package static let product = "Teleport"
+
     package var role: Role
     /// What follows `SSH-2.0-` in our version line (RFC 4253 §4.2).
-    package var softwareVersion = "Teleport"
+    package var softwareVersion = product
     package var algorithms = AlgorithmPreferences()
     package var rekey = RekeyLimits()
     package var limits = EngineLimits()
@@ -49,6 +52,8 @@ package struct ClientOptions: Sendable {
     package var user: String
     /// Tried in this order; each is signed with at once, without asking first whether it would do.
     package var credentials: [UserCredential]
+    /// Whether to send a guessed key share behind the first KEXINIT, and to a server of ours what follows the login right behind it.
+    package var goesAhead = false
 
     package init(user: String, credentials: [UserCredential]) {
         self.user = user

@@ -43,6 +43,8 @@ package enum EngineEvent: Sendable {
     case userAuthAttempted(DecisionToken, UserAuthAttempt)
     /// Client: a text to be shown before authentication (RFC 4252 §5.4); control characters have been taken out.
     case banner(String)
+    /// Client: the last request to log in is out, to a server that judges it before whatever follows it: channels may be opened.
+    case loginSent
     /// User authentication is over: channels may be opened.
     case authenticated(user: String)
 

@@ -4,13 +4,23 @@ package import SSHWire
 extension SSHEngine {
     // MARK: Channels
 
-    /// Opens a channel; nil when the table is full. Only after ``EngineEvent/authenticated(user:)``.
+    /// Opens a channel; nil when the table is full. Only after ``EngineEvent/authenticated(user:)`` or ``EngineEvent/loginSent``.
     ///
     /// - Parameter window: what the peer may send before we have consumed it; nil for the configured size.
     package mutating func openChannel(type: String, payload: [UInt8], window: UInt32? = nil) -> ChannelID? {
-        precondition(upperPhase == .connection, "opens a channel before authentication")
+        precondition(mayAsk, "opens a channel before authentication")
         guard !isFinished else { return nil }
         return connection.openChannel(type: type, payload: payload, window: window, &outbox)
+    }
+
+    /// Opens a session channel that may be used at once, on the word of a server of ours: the first of a connection gets the number and the window
+    /// of ``FirstChannel``. ``EngineEvent/channelOpened(_:payload:)`` comes when the server has kept it, and where it has not, the end.
+    ///
+    /// - Returns: nil where nothing is promised: then ``openChannel(type:payload:window:)`` does.
+    package mutating func openSessionAhead() -> ChannelID? {
+        precondition(mayAsk, "opens a channel before authentication")
+        guard !isFinished, isPeerOurs else { return nil }
+        return connection.openSessionAhead(&outbox)
     }
 
     package mutating func acceptChannel(_ id: ChannelID, payload: [UInt8] = [], window: UInt32? = nil) {
@@ -76,7 +86,7 @@ extension SSHEngine {
     // MARK: The connection as a whole
 
     package mutating func sendGlobalRequest(_ name: String, payload: [UInt8] = [], wantsReply: Bool) {
-        precondition(upperPhase == .connection, "a global request before authentication")
+        precondition(mayAsk, "a global request before authentication")
         guard !isFinished else { return }
         connection.sendGlobalRequest(name, payload: payload, wantsReply: wantsReply, &outbox)
     }

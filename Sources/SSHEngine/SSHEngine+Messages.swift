@@ -52,7 +52,7 @@ extension SSHEngine {
 
     mutating func beginKeyExchange() {
         keyExchangeBegan = now
-        outbox.writer.write(keyExchange.begin(randomness: randomness))
+        for payload in keyExchange.begin(randomness: randomness) { outbox.writer.write(payload) }
         outbox.block()
     }
 
@@ -68,7 +68,8 @@ extension SSHEngine {
                     outbox.writer.write(ExtensionInfoMessage(serverSignatureAlgorithms: names).payload())
                 }
             case .client(var client):
-                let (service, step) = try client.begin(sessionIdentifier: keyExchange.sessionIdentifier)
+                let (service, step) = try client.begin(
+                    sessionIdentifier: keyExchange.sessionIdentifier, knowsAlgorithms: isPeerOurs)
                 authentication = .client(client)
                 outbox.writer.write(service)
                 if let event = take(step) { events.append(event) }
@@ -157,6 +158,11 @@ extension SSHEngine {
         case .send(let payloads):
             for payload in payloads { outbox.send(payload) }
             return nil
+        case .request(let payload, let isLast):
+            outbox.send(payload)
+            guard isLast, isPeerOurs else { return nil }
+            isAhead = true
+            return .loginSent
         case .sign(let request):
             return .signatureWanted(ask(.signature), request)
         }
@@ -164,6 +170,7 @@ extension SSHEngine {
 
     mutating func succeed(_ user: String) -> EngineEvent {
         self.user = user
+        isAhead = false
         upperPhase = .connection
         reader.lengthMax = PacketReader.lengthMax
         return .authenticated(user: user)
@@ -174,7 +181,8 @@ extension SSHEngine {
     mutating func handleConnection(_ message: MessageNumber, _ payload: Span<UInt8>) throws(SSHError) -> EngineEvent? {
         switch message {
         case .channelOpen: return connection.receive(try decode(payload) as ChannelOpenMessage, &outbox)
-        case .channelOpenConfirmation: return try connection.receive(try decode(payload) as ChannelOpenConfirmationMessage, &outbox)
+        case .channelOpenConfirmation:
+            return try connection.receive(try decode(payload) as ChannelOpenConfirmationMessage, &outbox, &events)
         case .channelOpenFailure: return try connection.receive(try decode(payload) as ChannelOpenFailureMessage)
         case .channelEOF: return try connection.receiveEOF(try decode(payload))
         case .channelClose: return try connection.receiveClose(try decode(payload), &outbox)

@@ -44,6 +44,8 @@ package struct SSHEngine: ~Copyable {
     /// Where the peer is above the transport.
     var upperPhase = GatePhase.service
     var isFirstExchange = true
+    /// Client: the request to log in that decides is out, unanswered, and the server keeps the order of what follows.
+    var isAhead = false
     var keyExchangeBegan: Instant
     private var question: (token: DecisionToken, Question)?
     private var questionsAsked: UInt64 = 0
@@ -387,6 +389,28 @@ package struct SSHEngine: ~Copyable {
     /// The exchange hash of the first key exchange; empty before.
     package var sessionIdentifier: [UInt8] { keyExchange.sessionIdentifier }
     package var channelCount: Int { connection.channelCount }
+
+    /// Whether channels and global requests may go out.
+    var mayAsk: Bool { upperPhase == .connection || isAhead }
+
+    /// Client: whether the server keeps the promises that going ahead relies on.
+    var isPeerOurs: Bool {
+        guard case .client(let client) = authentication, client.options.goesAhead else { return false }
+        return peerIdentification.hasPrefix(Identification.ours(EngineConfiguration.product))
+    }
+
+    /// Client: what the peer has got ahead of its answers, and has not answered.
+    package enum Ahead: Sendable {
+        case nothing
+        /// Something that is none of our servers, a guessed key share.
+        case guess
+        case login
+    }
+
+    package var ahead: Ahead {
+        if isAhead { return .login }
+        return keyExchange.awaitsVerdictOnGuess && !peerIdentification.isEmpty && !isPeerOurs ? .guess : .nothing
+    }
 }
 
 extension String {

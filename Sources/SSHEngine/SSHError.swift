@@ -51,6 +51,8 @@ package struct SSHError: Error, Equatable, Sendable, CustomStringConvertible {
         case windowExceeded(channel: UInt32)
         case windowOverflow(channel: UInt32)
         case channelPacketTooLarge(channel: UInt32)
+        /// A server of ours did not keep what ``FirstChannel`` says.
+        case channelNotAsPromised(UInt32)
         case replyNotAsked(UInt8)
         case requestsUnanswered(Int)
     }
@@ -74,7 +76,8 @@ package struct SSHError: Error, Equatable, Sendable, CustomStringConvertible {
             .keyExchange
         case .serviceUnknown, .authenticationTimeout, .authenticationAttempts, .userChanged, .credentialsExhausted, .keyQueryAnswered:
             .userAuth
-        case .channelUnknown, .channelState, .windowExceeded, .windowOverflow, .channelPacketTooLarge, .replyNotAsked, .requestsUnanswered:
+        case .channelUnknown, .channelState, .windowExceeded, .windowOverflow, .channelPacketTooLarge,
+            .channelNotAsPromised, .replyNotAsked, .requestsUnanswered:
             .connection
         }
     }
@@ -100,8 +103,8 @@ package struct SSHError: Error, Equatable, Sendable, CustomStringConvertible {
         case .authenticationTimeout, .inputHeld:
             .byApplication
         case .packetLength, .packetPadding, .sequenceNumberWrapped, .unexpectedMessage, .malformedMessage, .userChanged,
-            .keyQueryAnswered, .channelUnknown, .channelState, .windowExceeded, .windowOverflow, .channelPacketTooLarge, .replyNotAsked,
-            .requestsUnanswered:
+            .keyQueryAnswered, .channelUnknown, .channelState, .windowExceeded, .windowOverflow, .channelPacketTooLarge,
+            .channelNotAsPromised, .replyNotAsked, .requestsUnanswered:
             .protocolError
         }
     }
@@ -122,8 +125,8 @@ package struct SSHError: Error, Equatable, Sendable, CustomStringConvertible {
         case .authenticationTimeout: "authentication not finished in time"
         case .inputHeld: "too much input"
         case .packetLength, .packetPadding, .sequenceNumberWrapped, .unexpectedMessage, .malformedMessage, .userChanged,
-            .keyQueryAnswered, .channelUnknown, .channelState, .windowExceeded, .windowOverflow, .channelPacketTooLarge, .replyNotAsked,
-            .requestsUnanswered:
+            .keyQueryAnswered, .channelUnknown, .channelState, .windowExceeded, .windowOverflow, .channelPacketTooLarge,
+            .channelNotAsPromised, .replyNotAsked, .requestsUnanswered:
             "protocol error"
         }
     }

@@ -19,18 +19,33 @@ package final class ChannelTransport: SSHTransport, ChannelHandler {
     private var scratch: [UInt8] = []
     /// Written before the channel was open: what a connection says first.
     private var early: [UInt8] = []
+    private let subsystem: String?
+    /// What the peer says on stderr instead of carrying bytes.
+    private var diagnostics: [UInt8] = []
+
+    private static let diagnosticsBytesMax = 4 << 10
 
     /// Takes over a channel within the callback that opened or accepted it.
     package init(_ channel: SSHChannel, peer: SocketAddress? = nil) {
         self.channel = channel
         self.peer = peer
+        subsystem = nil
         channel.handler = self
     }
 
     /// Opens a channel of `connection` for the purpose; where the peer refuses it, its words are the error of the inner connection.
     package init(opening type: String, payload: [UInt8], on connection: SSHConnection, peer: SocketAddress? = nil) {
         self.peer = peer
+        subsystem = nil
         channel = connection.openChannel(type: type, payload: payload, handler: self)
+    }
+
+    /// Starts a subsystem of `connection` for the purpose, without waiting where that can be; where it fails, the peer's words, on stderr too, are
+    /// the error of the inner connection.
+    package init(subsystem: String, on connection: SSHConnection, peer: SocketAddress? = nil) {
+        self.peer = peer
+        self.subsystem = subsystem
+        channel = connection.openSession(handler: self)
     }
 
     package var queuedBytes: Int { isWritable ? 0 : 1 }
@@ -51,6 +66,12 @@ package final class ChannelTransport: SSHTransport, ChannelHandler {
     }
 
     package func channelOpened(_ channel: SSHChannel) {
+        if let subsystem {
+            let request = SessionRequest.subsystem(name: subsystem)
+            channel.request(request.type, payload: request.payload()) { [self] success in
+                if !success { closed(.connectionProblem("the subsystem \(subsystem) was refused")) }
+            }
+        }
         channel.write(early)
         early = []
         user?.transportDrained()
@@ -74,6 +95,11 @@ package final class ChannelTransport: SSHTransport, ChannelHandler {
         }
     }
 
+    package func channel(_ channel: SSHChannel, receivedExtended data: Span<UInt8>, type: UInt32) {
+        if diagnostics.count < Self.diagnosticsBytesMax { diagnostics.append(copying: data) }
+        channel.consumed(data.count)
+    }
+
     private func deliver() {
         guard !isPaused, !isClosed else { return }
         if !held.isEmpty {
@@ -91,6 +117,7 @@ package final class ChannelTransport: SSHTransport, ChannelHandler {
     }
 
     package func channelEOF(_ channel: SSHChannel) {
+        guard diagnostics.isEmpty else { return closed(nil) }
         hasEnded = true
         if !isPaused { user?.transportEnded() }
     }
@@ -107,6 +134,6 @@ package final class ChannelTransport: SSHTransport, ChannelHandler {
         isClosed = true
         let user = user
         self.user = nil
-        user?.transportClosed(error)
+        user?.transportClosed(diagnostics.isEmpty ? error : .connectionProblem(String(decoding: diagnostics, as: UTF8.self)))
     }
 }

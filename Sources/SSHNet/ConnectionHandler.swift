@@ -13,6 +13,9 @@ package protocol ConnectionHandler: AnyObject {
     func connection(_ connection: SSHConnection, sign request: SignatureRequest, answer: @escaping ([UInt8]?) -> Void)
     /// Client: a text to be shown before authentication.
     func connection(_ connection: SSHConnection, banner: String)
+    /// Client: the login is out, to a server of ours that judges it before whatever follows it: channels may be opened already. Where it fails they
+    /// are refused, and ``connectionClosed(_:error:)`` says why.
+    func connectionLoginSent(_ connection: SSHConnection)
     /// The user is authenticated: channels may be opened.
     func connectionReady(_ connection: SSHConnection)
     /// The peer opens a channel: accept or refuse it, now or later.
@@ -39,6 +42,8 @@ extension ConnectionHandler {
     }
 
     package func connection(_ connection: SSHConnection, banner: String) {}
+
+    package func connectionLoginSent(_ connection: SSHConnection) {}
 
     package func connection(_ connection: SSHConnection, opens request: ChannelOpenRequest) {
         request.refuse(.unknownChannelType, "unknown channel type")

@@ -69,6 +69,8 @@ package final class SSHChannel {
     package private(set) var hasReceivedEOF = false
 
     let id: ChannelID?
+    /// Open on the word of the peer, which has not yet said so.
+    private var isUnconfirmed = false
     /// The peer's requests that wait for our reply, oldest first.
     private var unanswered: [ChannelRequest] = []
     /// Our requests that wait for the peer's.
@@ -108,6 +110,11 @@ package final class SSHChannel {
         self.state = state
         self.connection = connection
         self.handler = handler
+    }
+
+    convenience init(ahead id: ChannelID, type: String, on connection: SSHConnection, handler: any ChannelHandler) {
+        self.init(id, type: type, state: .open, on: connection, handler: handler)
+        isUnconfirmed = true
     }
 
     // MARK: Commands
@@ -179,12 +186,17 @@ package final class SSHChannel {
     // MARK: Events, from the connection
 
     func opened() {
+        guard !isUnconfirmed else {
+            isUnconfirmed = false
+            return
+        }
         state = .open
         handler?.channelOpened(self)
     }
 
     func refused(_ reason: ChannelOpenFailureReason, _ message: String) {
         state = .closed
+        replies = []
         let handler = handler
         self.handler = nil
         handler?.channelRefused(self, reason: reason, message: message)
@@ -221,7 +233,7 @@ package final class SSHChannel {
 
     func closed() {
         guard state != .closed else { return }
-        guard state == .open else {
+        guard state == .open, !isUnconfirmed else {
             refused(.connectFailed, "the connection ended")
             return
         }

@@ -59,6 +59,8 @@ package final class SSHConnection {
     private var isFlushScheduled = false
     private var isReadingPaused = true
     private var isReady = false
+    /// Client: whether the peer ended the connection over what it was sent ahead of its answers. One that waits for each may come further.
+    package private(set) var wasRefusedAhead = false
     private var quickStream: TCPStream?
     /// Channels that the peer opens, and that have been neither accepted nor refused.
     private(set) var unansweredOpens = 0
@@ -213,6 +215,19 @@ package final class SSHConnection {
         return channel
     }
 
+    /// Opens a session channel. Where the peer is known to accept it, it is open at once: the handler hears so before this returns, and of a
+    /// refusal afterwards.
+    @discardableResult
+    package func openSession(handler: any ChannelHandler) -> SSHChannel {
+        let type = ChannelOpenType.session.type
+        guard state == .running, let id = held.engine.openSessionAhead() else { return openChannel(type: type, handler: handler) }
+        let channel = SSHChannel(ahead: id, type: type, on: self, handler: handler)
+        channels[id] = channel
+        scheduleFlush()
+        handler.channelOpened(channel)
+        return channel
+    }
+
     /// - Parameter then: is told the peer's reply; without it none is asked for.
     package func sendGlobalRequest(_ name: String, payload: [UInt8] = [], then: ((GlobalReply) -> Void)? = nil) {
         guard state == .running else {
@@ -319,6 +334,7 @@ package final class SSHConnection {
                 handle(event, bytes.span)
             }
         } catch {
+            if case .channelNotAsPromised = error.reason { wasRefusedAhead = true }
             end(TeleportError(error))
         }
         isProcessing = false
@@ -369,6 +385,7 @@ package final class SSHConnection {
                 resolve { (engine) throws(SSHError) in try engine.resolve(userAuth: token, answer) }
             }
         case .banner(let text): handler?.connection(self, banner: text)
+        case .loginSent: handler?.connectionLoginSent(self)
         case .authenticated:
             isReady = true
             startKeepAlive()
@@ -376,7 +393,9 @@ package final class SSHConnection {
             authenticated = nil
             if let announcement = hostKeys?.announcement { sendGlobalRequest(announcement.name, payload: announcement.payload()) }
             handler?.connectionReady(self)
-        case .disconnected(let reason, let message): end(.disconnected(reason, message))
+        case .disconnected(let reason, let message):
+            if reason == .protocolError, case .login = held.engine.ahead { wasRefusedAhead = true }
+            end(.disconnected(reason, message))
         }
     }
 
@@ -494,6 +513,7 @@ package final class SSHConnection {
     private func end(_ error: TeleportError?) {
         guard state == .running else { return }
         state = .ending
+        if error != nil, case .guess = held.engine.ahead { wasRefusedAhead = true }
         deadlineTimer?.cancel()
         keepAliveTimer?.cancel()
         stopQuickAcknowledgements()

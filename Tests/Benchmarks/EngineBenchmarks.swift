@@ -95,7 +95,8 @@ private final class Pair {
                     case .channelData(let id, let bytes):
                         received += bytes.count
                         to.consumed(bytes.count, on: id)
-                    case .keysExchanged, .signatureWanted, .banner, .authenticated, .channelOpened, .channelRefused, .channelExtendedData,
+                    case .keysExchanged, .signatureWanted, .banner, .loginSent, .authenticated, .channelOpened, .channelRefused,
+                        .channelExtendedData,
                         .channelRequest, .channelRequestReply, .channelEOF, .channelClosed, .channelWritable, .globalRequest, .globalReply,
                         .disconnected:
                         break

@@ -10,7 +10,9 @@ enum FuzzKeys {
 
     static var client: EngineConfiguration {
         let credential = UserCredential(identity: .key(user.publicKey), signer: .key(user))
-        return EngineConfiguration(role: .client(ClientOptions(user: "alice", credentials: [credential])))
+        var options = ClientOptions(user: "alice", credentials: [credential])
+        options.goesAhead = true
+        return EngineConfiguration(role: .client(options))
     }
 
     static var server: EngineConfiguration {
@@ -67,11 +69,15 @@ final class Victim {
         case .hostKeyOffered(let token, _): try engine.resolve(hostKey: token, .accept)
         case .signatureWanted(let token, _): try engine.resolve(signature: token, nil)
         case .userAuthAttempted(let token, let attempt): try engine.resolve(userAuth: token, attempt.user == "alice" ? .accept : .reject)
+        case .loginSent:
+            guard let id = engine.openSessionAhead() else { return }
+            channels.append(id)
+            engine.sendRequest("exec", wantsReply: true, on: id)
         case .authenticated: isAuthenticated = true
         case .channelOpenRequested(let offer):
             offers.append(offer.id)
             if answersAtOnce { answerOffer(accepts: true) }
-        case .channelOpened(let id, _): channels.append(id)
+        case .channelOpened(let id, _): if !channels.contains(id) { channels.append(id) }
         case .channelRefused(let id, _, _), .channelClosed(let id):
             channels.removeAll { $0 == id }
             unconsumed[id] = nil
@@ -228,7 +234,8 @@ private final class HostilePeer {
     private var isFirst = true
     private var theirIdentification: [UInt8] = []
 
-    private static let identification = "SSH-2.0-Fuzz"
+    /// As one of ours, so that a client goes ahead.
+    private static let identification = "SSH-2.0-Teleport-Fuzz"
 
     init(_ role: EngineRole, logsIn: Bool) {
         self.role = role
@@ -237,7 +244,8 @@ private final class HostilePeer {
         writer = PacketWriter(padding: [UInt8](repeating: 0, count: PacketWriter.paddingBytesMax), buffers: BufferPool())
         writer.writeRaw(Array("\(Self.identification)\r\n".utf8))
         // A server that prefers its own order waits for the client's offer.
-        if role == .client { writer.write(keyExchange.begin(randomness: randomness)) }
+        guard role == .client else { return }
+        for payload in keyExchange.begin(randomness: randomness) { writer.write(payload) }
     }
 
     func send(_ payload: [UInt8]) {

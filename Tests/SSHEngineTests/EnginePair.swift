@@ -45,6 +45,8 @@ final class EnginePair {
     var answersUser: (UserAuthAttempt) -> UserAuthAnswer? = { _ in .accept }
     var opensChannel: (ChannelOpenOffer) -> Bool? = { _ in true }
     var answersRequest: (ChannelRequestOffer) -> Bool? = { _ in true }
+    /// What the client does behind its login, where it goes ahead.
+    var loginSent: (inout SSHEngine) -> Void = { _ in }
 
     static func clientConfiguration(credentials: [UserCredential]? = nil) -> EngineConfiguration {
         EngineConfiguration(
@@ -102,6 +104,18 @@ final class EnginePair {
         preconditionFailure("the pair never comes to rest")
     }
 
+    /// How often a line of some length is crossed there and back until `done`; what both sides have said crosses at once.
+    func roundTrips(until done: (EnginePair) -> Bool) -> Int? {
+        for crossing in 0..<100 {
+            if done(self) { return crossing / 2 }
+            let toServer = take(&client)
+            let toClient = take(&server)
+            deliver(toServer, toServer: true)
+            deliver(toClient, toServer: false)
+        }
+        return nil
+    }
+
     private func take(_ engine: inout SSHEngine) -> [UInt8] {
         let bytes = Array(copying: engine.output)
         engine.consumeOutput(bytes.count)
@@ -149,6 +163,7 @@ final class EnginePair {
             side.attempts.append(attempt)
             if let answer = pair.answersUser(attempt) { try engine.resolve(userAuth: token, answer) }
         case .banner: break
+        case .loginSent: pair.loginSent(&engine)
         case .authenticated: side.isAuthenticated = true
         case .channelOpenRequested(let offer):
             side.opened.append(offer.id)

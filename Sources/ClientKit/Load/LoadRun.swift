@@ -69,7 +69,7 @@ package final class LoadRun {
             let login = try client.login(asked: plan.login ?? target.login, localUser: plan.localUser)
             dialer.close()
             request = { then in
-                ClusterDialer.connect(as: client, randomness: randomness, on: loop) { result in
+                ClusterDialer.connect(as: client, randomness: randomness, pace: .ahead, on: loop) { result in
                     switch result {
                     case .failure(let error): then(error)
                     case .success(let dialer):

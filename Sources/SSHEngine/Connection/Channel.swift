@@ -7,6 +7,8 @@ struct Channel {
         case free
         /// We have asked for it.
         case opening
+        /// We have asked for it and go on as ``FirstChannel`` promises, before the peer has answered.
+        case ahead
         /// The peer has asked for it and our side has not answered.
         case offered
         case open
@@ -36,8 +38,14 @@ struct Channel {
     /// What one packet to this channel may carry.
     var room: Int { min(Int(window.remote), remotePacketMax) }
 
+    /// Whether the peer's number is known.
+    var isUsable: Bool { phase == .open || phase == .ahead }
+
+    /// Whether the peer is still to answer our open.
+    var isUnconfirmed: Bool { phase == .opening || phase == .ahead }
+
     /// Whether the caller may still send.
     var takesData: Bool {
-        phase == .open && closing.maySendData && !sendsEOFAfterQueue && !closesAfterQueue
+        isUsable && closing.maySendData && !sendsEOFAfterQueue && !closesAfterQueue
     }
 }

@@ -5,6 +5,8 @@ struct ChannelTable {
     var channels: [Channel] = []
     private var free: [Int] = []
     private(set) var count = 0
+    /// Whether there has never been a channel.
+    var isUntouched: Bool { channels.isEmpty }
 
     init(channelsMax: Int) {
         self.channelsMax = channelsMax

@@ -67,23 +67,30 @@ struct ConnectionLayer: ~Copyable {
     }
 
     /// - Returns: nil where our side has given the channel up meanwhile.
-    mutating func receive(_ message: ChannelOpenConfirmationMessage, _ outbox: inout Outbox) throws(SSHError) -> EngineEvent? {
+    mutating func receive(
+        _ message: ChannelOpenConfirmationMessage, _ outbox: inout Outbox, _ events: inout [EngineEvent]
+    ) throws(SSHError) -> EngineEvent? {
         let number = ChannelOpenConfirmationMessage.number.rawValue
         let index = try opening(message.recipientChannel, number)
         guard message.maximumPacketSize > 0 else { throw SSHError(.channelState(number, channel: message.recipientChannel)) }
+        var window = message.initialWindowSize
+        let wasAhead = table.channels[index].phase == .ahead
+        if wasAhead {
+            guard FirstChannel.isKept(message) else { throw SSHError(.channelNotAsPromised(message.recipientChannel)) }
+            window -= FirstChannel.windowBytes
+        }
         table.channels[index].phase = .open
         table.channels[index].remoteNumber = message.senderChannel
         table.channels[index].remotePacketMax = min(Int(message.maximumPacketSize), Int(limits.packetBytesMax))
         do throws(ChannelWindow.Fault) {
-            try table.channels[index].window.adjust(message.initialWindowSize)
+            try table.channels[index].window.adjust(window)
         } catch {
             throw SSHError(.windowOverflow(channel: message.recipientChannel))
         }
-        guard !table.channels[index].closesAfterQueue else {
-            finish(index, &outbox)
-            return nil
-        }
-        return .channelOpened(table.channels[index].id, payload: message.payload)
+        let isGivenUp = table.channels[index].closesAfterQueue
+        if let event = flush(index, &outbox) { events.append(event) }
+        // Who has been using it already hears of it in any case.
+        return isGivenUp && !wasAhead ? nil : .channelOpened(table.channels[index].id, payload: message.payload)
     }
 
     mutating func receive(_ message: ChannelOpenFailureMessage) throws(SSHError) -> EngineEvent {
@@ -174,7 +181,7 @@ struct ConnectionLayer: ~Copyable {
 
     private func opening(_ number: UInt32, _ message: UInt8) throws(SSHError) -> Int {
         guard let index = table.index(number: number) else { throw SSHError(.channelUnknown(number)) }
-        guard table.channels[index].phase == .opening else { throw SSHError(.channelState(message, channel: number)) }
+        guard table.channels[index].isUnconfirmed else { throw SSHError(.channelState(message, channel: number)) }
         return index
     }
 
@@ -202,6 +209,19 @@ struct ConnectionLayer: ~Copyable {
             ChannelOpenMessage(
                 type: type, senderChannel: id.number, initialWindowSize: size, maximumPacketSize: limits.packetBytesMax, payload: payload
             ).payload())
+        return id
+    }
+
+    /// - Returns: nil where it would not be the first channel.
+    mutating func openSessionAhead(_ outbox: inout Outbox) -> ChannelID? {
+        guard table.isUntouched, let id = openChannel(type: ChannelOpenType.session.type, payload: [], window: nil, &outbox),
+            let index = table.index(of: id)
+        else { return nil }
+        table.channels[index].phase = .ahead
+        table.channels[index].remoteNumber = FirstChannel.number
+        table.channels[index].remotePacketMax = Int(FirstChannel.packetBytesMax)
+        table.channels[index].window = ChannelWindow(
+            local: table.channels[index].window.localSize, remote: FirstChannel.windowBytes)
         return id
     }
 
@@ -277,13 +297,13 @@ struct ConnectionLayer: ~Copyable {
 
     /// After a key exchange: every channel may send again.
     mutating func flushAll(_ outbox: inout Outbox, _ events: inout [EngineEvent]) {
-        for index in table.channels.indices where table.channels[index].phase == .open {
+        for index in table.channels.indices where table.channels[index].isUsable {
             if let event = flush(index, &outbox) { events.append(event) }
         }
     }
 
     private mutating func finish(_ index: Int, _ outbox: inout Outbox) {
-        guard table.channels[index].phase == .open, table.channels[index].queue.isEmpty else { return }
+        guard table.channels[index].isUsable, table.channels[index].queue.isEmpty else { return }
         if table.channels[index].sendsEOFAfterQueue, table.channels[index].closing.maySendData {
             table.channels[index].closing.sendEOF()
             outbox.send(ChannelEOFMessage(recipientChannel: table.channels[index].remoteNumber).payload())
@@ -318,7 +338,7 @@ struct ConnectionLayer: ~Copyable {
 
     mutating func sendRequest(_ type: String, payload: [UInt8], wantsReply: Bool, on id: ChannelID, _ outbox: inout Outbox) {
         guard let index = table.index(of: id), table.channels[index].closing.maySend else { return }
-        precondition(table.channels[index].phase == .open, "a request on a channel that is not open")
+        precondition(table.channels[index].isUsable, "a request on a channel that is not open")
         if wantsReply { table.channels[index].awaitedReplies += 1 }
         outbox.send(
             ChannelRequestMessage(

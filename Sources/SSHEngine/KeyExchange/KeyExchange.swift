@@ -23,7 +23,8 @@ struct KeyExchange: ~Copyable {
 
     private enum State {
         case idle
-        case initSent(ours: [UInt8])
+        /// As a client, perhaps with a share for the method that we like best (RFC 4253 §7, `first_kex_packet_follows`).
+        case initSent(ours: [UInt8], guess: KeyAgreement?)
         /// Server: the client's share is next.
         case awaitingShare(Offers)
         /// Client: our share is out.
@@ -38,6 +39,7 @@ struct KeyExchange: ~Copyable {
     private let algorithms: AlgorithmPreferences
     private let hostKeys: [HostKey]
     private let prefersOwnOrder: Bool
+    private let guesses: Bool
     private var state = State.idle
     /// What a server that prefers its own order offered first; the same again whenever it begins.
     private var ownCiphers: [String]
@@ -58,11 +60,13 @@ struct KeyExchange: ~Copyable {
         algorithms = configuration.algorithms
         ownCiphers = configuration.algorithms.cipher
         switch configuration.role {
-        case .client:
+        case .client(let options):
             hostKeys = []
             prefersOwnOrder = false
+            guesses = options.goesAhead
         case .server(let options):
             hostKeys = options.hostKeys
+            guesses = false
             prefersOwnOrder = options.prefersOwnOrder
         }
     }
@@ -104,19 +108,30 @@ struct KeyExchange: ~Copyable {
     /// Whether our first KEXINIT waits for the client's.
     var holdsFirstInit: Bool { role == .server && prefersOwnOrder }
 
-    /// - Returns: the payload of our KEXINIT.
-    mutating func begin(randomness: any Randomness) -> [UInt8] {
+    /// Whether a guessed share is out and the server's KEXINIT, or what it makes of the guess, is to come.
+    var awaitsVerdictOnGuess: Bool {
+        switch state {
+        case .initSent, .awaitingReply: guesses && isFirst
+        case .idle, .awaitingShare, .awaitingHostKeyAnswer, .awaitingNewKeys: false
+        }
+    }
+
+    /// - Returns: the payloads of our KEXINIT and of the share that follows it on a guess.
+    mutating func begin(randomness: any Randomness) -> [[UInt8]] {
         switch state {
         case .idle:
-            let payload = ourInit(randomness).payload()
-            state = .initSent(ours: payload)
-            return payload
+            let method = guesses && isFirst ? algorithms.keyExchange.first.flatMap(KeyExchangeMethod.init(name:)) : nil
+            let guess = method.map { KeyAgreement.generate($0.curve, randomness: randomness) }
+            let payload = ourInit(randomness, guesses: guess != nil).payload()
+            state = .initSent(ours: payload, guess: guess)
+            guard let guess else { return [payload] }
+            return [payload, KeyExchangeECDHInitMessage(clientPublicKey: guess.publicKey).payload()]
         case .initSent, .awaitingShare, .awaitingReply, .awaitingHostKeyAnswer, .awaitingNewKeys:
             preconditionFailure("a key exchange is running")
         }
     }
 
-    private func ourInit(_ randomness: any Randomness) -> KeyExchangeInitMessage {
+    private func ourInit(_ randomness: any Randomness, guesses: Bool) -> KeyExchangeInitMessage {
         var methods = algorithms.keyExchange
         if isFirst {
             switch role {
@@ -126,7 +141,7 @@ struct KeyExchange: ~Copyable {
         }
         return KeyExchangeInitMessage(
             cookie: randomness.bytes(KeyExchangeInitMessage.cookieBytes), keyExchange: methods, hostKeys: hostKeyNames,
-            encryption: ownCiphers, mac: algorithms.mac)
+            encryption: ownCiphers, mac: algorithms.mac, firstKeyExchangePacketFollows: guesses)
     }
 
     private var hostKeyNames: [String] {
@@ -151,16 +166,18 @@ struct KeyExchange: ~Copyable {
         }
         var sent: [[UInt8]] = []
         let ours: [UInt8]
+        var guess: KeyAgreement?
         switch state {
         case .idle:
             if role == .server, prefersOwnOrder {
                 ownCiphers = Negotiation.favourite(
                     of: algorithms.cipher, among: theirs.encryptionServerToClient.filter(theirs.encryptionClientToServer.contains))
             }
-            ours = begin(randomness: randomness)
-            sent.append(ours)
-        case .initSent(let payload):
+            sent = begin(randomness: randomness)
+            ours = sent[0]
+        case .initSent(let payload, let sentGuess):
             ours = payload
+            guess = sentGuess
         case .awaitingShare, .awaitingReply, .awaitingHostKeyAnswer, .awaitingNewKeys:
             preconditionFailure("the gate lets a second KEXINIT pass")
         }
@@ -169,9 +186,13 @@ struct KeyExchange: ~Copyable {
         case .server:
             state = .awaitingShare(offers)
         case .client:
-            let agreement = KeyAgreement.generate(offers.algorithms.method.curve, randomness: randomness)
-            sent.append(KeyExchangeECDHInitMessage(clientPublicKey: agreement.publicKey).payload())
-            state = .awaitingReply(offers, agreement)
+            if let guess, !offers.algorithms.clientGuessedWrong {
+                state = .awaitingReply(offers, guess)
+            } else {
+                let agreement = KeyAgreement.generate(offers.algorithms.method.curve, randomness: randomness)
+                sent.append(KeyExchangeECDHInitMessage(clientPublicKey: agreement.publicKey).payload())
+                state = .awaitingReply(offers, agreement)
+            }
         }
         return sent
     }

@@ -6,6 +6,8 @@ struct UserAuthClient: Sendable {
     /// What comes next.
     enum Step {
         case send([[UInt8]])
+        /// A request to log in; whether it is the last that there will be.
+        case request([UInt8], isLast: Bool)
         case sign(SignatureRequest)
     }
 
@@ -19,7 +21,7 @@ struct UserAuthClient: Sendable {
         case succeeded
     }
 
-    private let options: ClientOptions
+    let options: ClientOptions
     private var state = State.idle
     /// The position of the credential to be tried next.
     private var next = 0
@@ -40,9 +42,12 @@ struct UserAuthClient: Sendable {
 
     /// The first keys are in use: the service is asked for, and behind it, without waiting, comes the first request that needs no word from
     /// the server.
-    mutating func begin(sessionIdentifier: [UInt8]) throws(SSHError) -> (service: [UInt8], then: Step) {
+    ///
+    /// - Parameter knowsAlgorithms: whether the server is known to verify whatever we sign with.
+    mutating func begin(sessionIdentifier: [UInt8], knowsAlgorithms: Bool) throws(SSHError) -> (service: [UInt8], then: Step) {
         let service = ServiceRequestMessage(service: ServiceName.userAuth).payload()
-        guard let first = options.credentials.first, case .key = first.signer, first.identity.publicKey.type != .rsa else {
+        guard let first = options.credentials.first, case .key = first.signer, knowsAlgorithms || first.identity.publicKey.type != .rsa
+        else {
             state = .awaitingService
             return (service, .send([]))
         }
@@ -75,7 +80,7 @@ struct UserAuthClient: Sendable {
         guard case .signing(let request) = state else { preconditionFailure("no signature is in question") }
         guard let signature else { return try advance(sessionIdentifier) }
         state = .awaitingAnswer
-        return .send([self.request(request.algorithm, request.publicKeyBlob, signature)])
+        return self.request(request.algorithm, request.publicKeyBlob, signature)
     }
 
     private func expectAnswer(_ number: MessageNumber) throws(SSHError) {
@@ -106,7 +111,7 @@ struct UserAuthClient: Sendable {
             case .key(let key):
                 guard let signature = try? key.sign(signed, with: algorithm.signature) else { continue }
                 state = .awaitingAnswer
-                return .send([request(algorithm.name, blob, signature.encoded())])
+                return request(algorithm.name, blob, signature.encoded())
             }
         }
         // Nothing to try at all: the server still says what it would take.
@@ -116,10 +121,10 @@ struct UserAuthClient: Sendable {
         return .send([UserAuthRequestMessage(user: options.user, method: .none).payload()])
     }
 
-    private func request(_ algorithm: String, _ key: [UInt8], _ signature: [UInt8]) -> [UInt8] {
-        UserAuthRequestMessage(
-            user: options.user, method: .publicKey(.init(algorithm: algorithm, key: key, signature: signature))
-        ).payload()
+    private func request(_ algorithm: String, _ key: [UInt8], _ signature: [UInt8]) -> Step {
+        let request = UserAuthRequestMessage(
+            user: options.user, method: .publicKey(.init(algorithm: algorithm, key: key, signature: signature)))
+        return .request(request.payload(), isLast: next == options.credentials.count)
     }
 
     /// The key's best algorithm that the server verifies; its best where the server said nothing.
