@@ -42,7 +42,8 @@ struct ConnectionMoveTests {
             stations.forEach { $0.close() }
         }
         let all = hops.withLock { $0 }
-        #expect(all.count >= 8, "\(all.count) moves")
+        // Twelve megabytes are some eight moves; a busy machine brings them in fewer pieces.
+        #expect(all.count > loops, "\(all.count) moves")
         #expect(Set(all).count == loops)
     }
 
