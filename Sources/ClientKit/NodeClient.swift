@@ -10,6 +10,9 @@ package final class NodeClient: ConnectionHandler {
     private let host: String
     private let site: String
     private let login: String
+    /// The connection begins before the proxy has the way to the node: longer than a proxy looks for one, which then says what is wrong.
+    private static let routeTimeMax: Duration = .seconds(15)
+
     private let way: ProxyClient
     private let pace: Pace
     private var connection: SSHConnection?
@@ -33,9 +36,9 @@ package final class NodeClient: ConnectionHandler {
     }
 
     func begin(over transport: ChannelTransport, randomness: any Randomness, on loop: Loop) {
-        connection = SSHConnection.over(
-            transport: transport, configuration: identity.configuration(user: login, pace: pace, randomness: randomness), handler: self,
-            on: loop)
+        var configuration = identity.configuration(user: login, pace: pace, randomness: randomness)
+        configuration.engine.limits.authenticationTimeMax += Self.routeTimeMax
+        connection = SSHConnection.over(transport: transport, configuration: configuration, handler: self, on: loop)
     }
 
     package var sshConnection: SSHConnection? { connection }
