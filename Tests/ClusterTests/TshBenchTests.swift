@@ -66,8 +66,10 @@ struct TshBenchTests {
     @Test func `an interrupt ends it with what there is`() async throws {
         let harness = try await ClusterHarness.shared()
         let person = try await harness.person()
-        // The third command interrupts the one who has it run.
-        let remote = "echo >> \(person.folder)/runs; [ $(wc -l < \(person.folder)/runs) -lt 3 ] || kill -INT $(cat \(person.folder)/pid)"
+        // The third command interrupts the one who has it run, and does not end by itself.
+        let remote = """
+            echo >> \(person.folder)/runs; [ $(wc -l < \(person.folder)/runs) -lt 3 ] || { kill -INT $(cat \(person.folder)/pid); sleep 100; }
+            """
         let script = "echo $$ > \(person.folder)/pid; exec \"$@\""
         let arguments =
             ["-c", script, "sh", harness.programs.tsh] + person.tshArguments
