@@ -5,6 +5,7 @@ package import EventLoop
 package struct Outcome: Sendable, CustomStringConvertible {
     package let exit: ChildProcess.Exit
     package let output: [UInt8]
+    /// Of a command on a node: behind what the start-up files of its login shell had to say.
     package let errors: String
 
     package var text: String { String(decoding: output, as: UTF8.self) }
