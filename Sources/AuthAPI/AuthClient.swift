@@ -62,6 +62,7 @@ package struct AuthClient: Sendable {
         let request = SnapshotRequest(after: revision, waitSeconds: waitSeconds)
         return try await call(Endpoints.snapshot, request, timeout: Self.timeout + .seconds(waitSeconds)).state
     }
+
     /// The same with its indexes: read on the worker pool, as it is long where there are many sites.
     package func snapshot(
         after revision: Int64, waitSeconds: Int, on loop: isolated EventLoop
@@ -74,6 +75,7 @@ package struct AuthClient: Sendable {
             throw (error as? TeleportError) ?? TeleportError(.systemError, "the auth server's answer cannot be read", cause: error)
         }
     }
+
     /// Announces a node; every 20 seconds, as the record is kept for 60.
     package func heartbeat(_ node: Node) async throws(TeleportError) { _ = try await call(Endpoints.heartbeatNode, node) }
     package func heartbeat(_ proxy: ProxyRecord) async throws(TeleportError) { _ = try await call(Endpoints.heartbeatProxy, proxy) }

@@ -109,11 +109,11 @@ package final class AuthDispatcher: Sendable {
             throw (error as? TeleportError) ?? .badParameter("the request cannot be read", cause: error)
         }
     }
-
 }
 
 extension AuthServer {
-    /// The answer to a question for the state, as it goes out: written on the worker pool, and once for all who ask.
+    /// The answer to a question for the state, as it goes out: written on the worker pool, and kept for whoever asks once it is there. Those who were
+    /// waiting for the same revision together each have it written.
     func snapshot(after revision: Int64, waitingUpTo wait: Duration, forNode isForNode: Bool) async throws(TeleportError) -> [UInt8] {
         let state = await state(after: revision, waitingUpTo: wait)
         if let state, let written = writtenStates[isForNode], written.revision == state.revision { return written.bytes }
