@@ -11,26 +11,30 @@ struct RoundTripTests {
     func `tsh shows a command's output after four round trips`(target: String) async throws {
         let harness = try await ClusterHarness.shared()
         let person = try await harness.person()
-        let line = try await LongLine(to: person.proxy.ssh, on: harness.eventLoop)
-        let outcome = try await person.tsh(through: line, "ssh", "\(harness.login)@\(target)", "echo there and back")
-        #expect(outcome.exit == .status(0) && outcome.text == "there and back\n", "\(outcome)")
-        #expect(await line.roundTrips() == [4])
+        var counted: [[Int]] = []
+        // Where a process is late by more than the line is long, its words count as of a later round trip: a longer line tells.
+        for roundTrip: Duration in [.seconds(1), .seconds(3), .seconds(5)] where counted.last != [4] {
+            let line = try await LongLine(to: person.proxy.ssh, roundTrip, on: harness.eventLoop)
+            let outcome = try await person.tsh(through: line, "ssh", "\(harness.login)@\(target)", "echo there and back")
+            #expect(outcome.exit == .status(0) && outcome.text == "there and back\n", "\(outcome)")
+            counted.append(await line.roundTrips())
+        }
+        print("\(target): round trips over longer and longer lines: \(counted)")
+        #expect(counted.last == [4], "\(counted)")
     }
 
     @Test func `a login that fails says so as over a short line`() async throws {
         let harness = try await ClusterHarness.shared()
         let person = try await harness.person()
-        let line = try await LongLine(to: person.proxy.ssh, on: harness.eventLoop)
+        let line = try await LongLine(to: person.proxy.ssh, .seconds(1), on: harness.eventLoop)
         let outcome = try await person.tsh(through: line, "ssh", "nobody-at-all@db1@east", "true")
         #expect(outcome.exit == .status(255), "\(outcome)")
         #expect(outcome.errors.contains("may not log in as nobody-at-all on db1 of east"), "\(outcome)")
     }
 }
 
-/// A line to a proxy, of a length at which no process is late.
+/// A line to a proxy, longer than its processes take to answer.
 private final class LongLine: Sendable {
-    private static let roundTrip: Duration = .seconds(1)
-
     let address: String
     let port: UInt16
     private let held: LoopBound<Held>
@@ -41,7 +45,7 @@ private final class LongLine: Sendable {
         var waiting: CheckedContinuation<[Int], Never>?
     }
 
-    init(to proxy: String, on eventLoop: EventLoop) async throws {
+    init(to proxy: String, _ roundTrip: Duration, on eventLoop: EventLoop) async throws {
         let place = try #require(HostPort(proxy))
         let target = SocketAddress(try #require(IPAddress(place.host)), port: place.port)
         let (held, address) = try await withCheckedThrowingContinuation {
@@ -51,7 +55,7 @@ private final class LongLine: Sendable {
                     with: Result {
                         let held = Held()
                         let link = try DelayedLink(
-                            from: SocketAddress(.loopback4, port: 0), to: target, roundTrip: Self.roundTrip, on: loop.inside
+                            from: SocketAddress(.loopback4, port: 0), to: target, roundTrip: roundTrip, on: loop.inside
                         ) { [unowned held] count in
                             held.counts.append(count)
                             held.waiting?.resume(returning: held.counts)
