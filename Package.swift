@@ -65,6 +65,7 @@ var targets: [Target] = [
     library("HTTPServer", "CLibwebsockets", "EventLoop", "Crypto", "Base", log),
     library("Config", "CLibyaml", "ClusterModel", "Base"),
     // 5
+    library("Diagnostics", "HTTPServer", "ClusterModel", "EventLoop", "Base", log),
     library("AuthAPI", "ClusterModel", "HTTPClient", "EventLoop", "SSHWire", "Crypto", "Base", log),
     // 6
     library(
@@ -84,8 +85,8 @@ var targets: [Target] = [
     // 8
     program(
         "teleport", "Programs", "AuthService", "ProxyService", "NodeService", "ReverseTunnel", "SQLiteBackend", "AuthAPI", "Backend",
-        "Config", "SSHNet", "SSHEngine", "SSHWire", "HTTPClient", "HTTPServer", "EventLoop", "Crypto", "ClusterModel", "Limits", "Base",
-        log, arguments),
+        "Config", "Diagnostics", "SSHNet", "SSHEngine", "SSHWire", "HTTPClient", "HTTPServer", "EventLoop", "Crypto", "ClusterModel",
+        "Limits", "Base", log, arguments),
     program(
         "tctl", "Programs", "ClientKit", "AuthAPI", "Config", "HTTPClient", "EventLoop", "ClusterModel", "SSHWire", "Crypto", "Base", log,
         arguments),
@@ -103,7 +104,9 @@ targets += [
             "Programs", "ReverseTunnel", "SSHNet", "SSHEngine", "SSHWire", "ClusterModel", "EventLoop", "Crypto", "Base", arguments,
         ],
         path: "Tests/Load", swiftSettings: rules),
-    tests("BaseTests", "Base", log),
+    // Prometheus' text format read back, for the tests that look at figures.
+    .target(name: "MetricsReader", path: "Tests/MetricsReader", swiftSettings: rules),
+    tests("BaseTests", "MetricsReader", "Base", log),
     tests("CryptoTests", "Crypto", "Base"),
     tests("LimitsTests", "Limits", "Base"),
     tests("SSHWireTests", "SSHWire", "Crypto", "Base"),
@@ -118,6 +121,7 @@ targets += [
         "AuthServiceTests", "AuthService", "AuthAPI", "Backend", "ClusterModel", "SSHWire", "SSHEngine", "EventLoop", "Crypto", "Base", log),
     tests("ConfigTests", "Config", "ClusterModel", "Base"),
     tests("HTTPServerTests", "HTTPServer", "HTTPClient", "EventLoop", "Crypto", "Base", log),
+    tests("DiagnosticsTests", "MetricsReader", "Diagnostics", "HTTPClient", "EventLoop", "Base", log),
     tests("TidyTests"),
     tests("ExamplesTests", "Config"),
     // The session child of a node under test: the node's own program, which the tests are not.
@@ -138,7 +142,9 @@ targets += [
     .target(
         name: "ClusterHarness", dependencies: ["Config", "ClusterModel", "EventLoop", "Crypto", "Base"], path: "Tests/ClusterHarness",
         swiftSettings: rules),
-    tests("ClusterTests", "ClusterHarness", "teleport", "tctl", "tsh", "Config", "ClusterModel", "EventLoop", "Crypto", "Base"),
+    tests(
+        "ClusterTests", "ClusterHarness", "MetricsReader", "teleport", "tctl", "tsh", "HTTPClient", "Config", "ClusterModel", "EventLoop",
+        "Crypto", "Base"),
     tests(
         "InteropTests", "ClusterHarness", "Libssh2Client", "teleport", "tctl", "tsh", "Config", "ClusterModel", "SSHWire", "EventLoop",
         "Crypto", "Base"),

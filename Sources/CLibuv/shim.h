@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -42,6 +44,9 @@ extern void endusershell(void);
 #define SHIM_RENAME_NOREPLACE 1u
 #define SHIM_MOUNT_READ_ONLY 1
 #define SHIM_MOUNT_NO_SETUID 2
+
+// RUSAGE_THREAD, which is declared under _GNU_SOURCE only.
+static inline int shim_thread_usage(struct rusage *usage) { return getrusage((__rusage_who_t)1, usage); }
 
 // fcntl and ioctl are variadic, which Swift does not import.
 static inline int shim_duplicate_above(int descriptor, int lowest) { return fcntl(descriptor, F_DUPFD_CLOEXEC, lowest); }

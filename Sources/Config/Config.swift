@@ -111,7 +111,9 @@ package struct Config: Equatable, Sendable {
             maxPerAddress: general?.connectionLimits?.maxPerAddress?.count ?? ConfigDefaults.maxPerAddress,
             maxUnauthenticated: general?.connectionLimits?.maxUnauthenticated?.count ?? ConfigDefaults.maxUnauthenticated,
             authenticationDeadline: general?.connectionLimits?.authenticationDeadline?.duration ?? ConfigDefaults.authenticationDeadline)
-        diagnostics = general?.diagAddr.map { SocketAddress($0.ip, port: $0.port ?? ConfigDefaults.diagnosticsPort) }
+        diagnostics = (overrides.diagnostics ?? general?.diagAddr).map {
+            SocketAddress($0.ip, port: $0.port ?? ConfigDefaults.diagnosticsPort)
+        }
 
         func serves(_ role: ServiceRole, _ enabled: Bool?) -> Bool {
             overrides.roles.map { $0.contains(role) } ?? enabled ?? true

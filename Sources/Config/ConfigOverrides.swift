@@ -16,6 +16,8 @@ package struct ConfigOverrides: Equatable, Sendable {
     package var listenIP: IPAddress?
     package var advertiseIP: IPAddress?
     package var pidFile: String?
+    /// The address alone where the port is the usual one.
+    package var diagnostics: ListenAddress?
     package var logSeverity: LogSeverity?
 
     package init() {}
@@ -26,7 +28,7 @@ package struct ConfigOverrides: Equatable, Sendable {
     package init(
         roles: String? = nil, authServer: String? = nil, token: String? = nil, caPin: String? = nil, nodename: String? = nil,
         labels: String? = nil, dataDir: String? = nil, listenIP: String? = nil, advertiseIP: String? = nil, pidFile: String? = nil,
-        debug: Bool = false
+        diagAddr: String? = nil, debug: Bool = false
     ) throws(TeleportError) {
         self.roles = try Self.flag("roles", roles, ServiceRole.parse)
         authServers =
@@ -41,6 +43,7 @@ package struct ConfigOverrides: Equatable, Sendable {
         self.listenIP = try Self.flag("listen-ip", listenIP, Self.address)
         self.advertiseIP = try Self.flag("advertise-ip", advertiseIP, Self.address)
         self.pidFile = pidFile
+        diagnostics = try Self.flag("diag-addr", diagAddr) { (text) throws(TeleportError) in try ListenAddress(parsing: text) }
         logSeverity = debug ? .debug : nil
     }
 

@@ -35,7 +35,8 @@ package enum ConfigSample {
             max_unauthenticated: 500
             authentication_deadline: 30s
 
-          # Health and metrics, without authentication: keep it on an address of your own.
+          # /healthz, /readyz and /metrics over plain HTTP, for whoever reaches the address: keep it
+          # on one of your own. Nothing is served where the key is left out.
           # diag_addr: 127.0.0.1:3000
 
         # Keeps the cluster's authorities, users and state. One or more in a cluster.

@@ -16,6 +16,8 @@ package struct Topology: Equatable, Sendable {
         package let address: IPAddress
         package let roles: [ServiceRole]
         package let labels: Labels
+        /// Whether it serves health and metrics, at their usual port.
+        package let diagnostics: Bool
     }
 
     /// The leaf's proxy dials the root's; users of the root reach the nodes of the leaf under the roles that the map gives them.
@@ -85,8 +87,12 @@ private struct TopologyFile: Decodable {
         let address: Address
         let roles: [ServiceRole]?
         let labels: Labels?
+        let diagnostics: Bool?
 
-        var host: Topology.Host { Topology.Host(name: name.text, address: address.ip, roles: roles ?? [], labels: labels ?? [:]) }
+        var host: Topology.Host {
+            Topology.Host(
+                name: name.text, address: address.ip, roles: roles ?? [], labels: labels ?? [:], diagnostics: diagnostics ?? false)
+        }
 
         func has(_ role: ServiceRole) -> Bool { roles?.contains(role) ?? false }
     }
@@ -188,6 +194,7 @@ private struct TopologyFile: Decodable {
         guard site.users == nil else { throw entry.error("an OpenSSH site has no users of its own: they are those of \(hub)") }
         for host in site.hosts {
             guard host.value.roles == nil else { throw host.error("roles: a host of an OpenSSH site runs sshd and has none") }
+            guard host.value.diagnostics == nil else { throw host.error("diagnostics: a host of an OpenSSH site runs sshd and has none") }
         }
         try check(site, listeners: &listeners)
     }

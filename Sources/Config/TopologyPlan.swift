@@ -14,6 +14,7 @@ package struct TopologyPlan: Sendable {
         /// `DATA_DIR/CLUSTER/HOST`: the host's data directory, with its file, log and pid file in it.
         package let directory: String
         fileprivate let labels: Labels
+        fileprivate let hasDiagnostics: Bool
         fileprivate let joinToken: String
         fileprivate let authServer: IPAddress
 
@@ -21,6 +22,9 @@ package struct TopologyPlan: Sendable {
         package var logPath: String { directory + "/teleport.log" }
         package var pidPath: String { directory + "/teleport.pid" }
         package var servesAuth: Bool { roles.contains(.auth) }
+
+        /// nil where it serves none.
+        package var diagnostics: HostPort? { hasDiagnostics ? listen(ConfigDefaults.diagnosticsPort) : nil }
 
         package func listen(_ port: UInt16) -> HostPort { HostPort(host: "\(address)", port: port) }
     }
@@ -52,8 +56,8 @@ package struct TopologyPlan: Sendable {
             return cluster.hosts.map { host in
                 Host(
                     cluster: cluster.name, name: host.name, address: host.address, roles: host.roles,
-                    directory: "\(dataDir)/\(cluster.name)/\(host.name)", labels: host.labels, joinToken: token,
-                    authServer: cluster.address(of: .auth))
+                    directory: "\(dataDir)/\(cluster.name)/\(host.name)", labels: host.labels,
+                    hasDiagnostics: host.diagnostics, joinToken: token, authServer: cluster.address(of: .auth))
             }
         }
         sites = topology.sites.compactMap { site in
@@ -103,7 +107,7 @@ package struct TopologyPlan: Sendable {
                     nodes: hosts.filter { $0.roles.contains(.node) }.map { host in
                         TopologySummary.Node(name: host.name, addr: "\(host.listen(ConfigDefaults.nodePort))")
                     },
-                    hosts: hosts.map { TopologySummary.Host(name: $0.name, roles: $0.roles, config: $0.configPath) })
+                    hosts: hosts.map { TopologySummary.Host($0) })
             } + sites.map(\.summary))
     }
 }
@@ -131,6 +135,7 @@ extension TopologyPlan.Host {
             "auth_servers": joins ? .list([.text("\(HostPort(host: "\(authServer)", port: ConfigDefaults.authPort))")]) : nil,
             "ca_pin": joins ? caPin.map { .text("\($0)") } : nil,
             "log": .map(["output": .text(logPath)]),
+            "diag_addr": diagnostics.map { .text("\($0)") },
         ])
         let disabled = YAMLValue.map(["enabled": .plain("no")])
         let auth = YAMLValue.map([
@@ -188,6 +193,22 @@ package struct TopologySummary: Codable, Equatable, Sendable {
         package let name: String
         package let roles: [ServiceRole]
         package let config: String
+        /// `HOST:PORT` of its health and metrics; absent where it serves none.
+        package let diag: String?
+
+        init(_ host: TopologyPlan.Host) {
+            name = host.name
+            roles = host.roles
+            config = host.configPath
+            diag = host.diagnostics.map { "\($0)" }
+        }
+
+        init(_ host: TopologySite.Host) {
+            name = host.name
+            roles = []
+            config = host.configPath
+            diag = nil
+        }
     }
 
     package let clusters: [Cluster]

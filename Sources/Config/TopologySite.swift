@@ -86,7 +86,7 @@ package struct TopologySite: Sendable {
         TopologySummary.Cluster(
             name: name, root: false, proxies: [], auth: "", config: "",
             nodes: hosts.map { TopologySummary.Node(name: $0.name, addr: "\($0.listen)") },
-            hosts: hosts.map { TopologySummary.Host(name: $0.name, roles: [], config: $0.configPath) })
+            hosts: hosts.map { TopologySummary.Host($0) })
     }
 }
 

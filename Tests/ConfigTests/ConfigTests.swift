@@ -140,7 +140,8 @@ extension ConfigFileTests {
         let flags = try ConfigOverrides(
             roles: "node,proxy", authServer: "auth.example", token: "fedcba9876543210", caPin: pin, nodename: "other",
             labels: "env=test,x=y",
-            dataDir: "/tmp/d", listenIP: "127.0.0.5", advertiseIP: "10.1.1.1", pidFile: "/tmp/pid", debug: true)
+            dataDir: "/tmp/d", listenIP: "127.0.0.5", advertiseIP: "10.1.1.1", pidFile: "/tmp/pid",
+            diagAddr: "127.0.0.9:1234", debug: true)
         let config = try Self.config(
             """
             teleport: {nodename: db1, auth_token: 0123456789abcdef, auth_servers: [a.example], log: {severity: error}}
@@ -157,6 +158,8 @@ extension ConfigFileTests {
         #expect(config.log.severity == .debug)
         #expect(config.dataDir == "/tmp/d")
         #expect(config.pidFile == "/tmp/pid")
+        #expect(config.diagnostics?.description == "127.0.0.9:1234")
+        #expect(try Self.config("", try ConfigOverrides(diagAddr: "localhost")).diagnostics?.description == "127.0.0.1:3000")
         #expect(config.announced(try #require(config.node?.listen), public: []) == HostPort(host: "10.1.1.1", port: 4022))
     }
 
@@ -166,17 +169,18 @@ extension ConfigFileTests {
         (.authServer, "a b", "--auth-server: node name \"a b\" may have only letters, digits, '-' and '.'"),
         (.caPin, "abc", "--ca-pin: the pin \"abc\" is not sha256: and 64 hexadecimal digits, as `tctl status` prints it"),
         (.labels, "env", "--labels: label \"env\" is not KEY=VALUE"), (.listenIP, "host", "--listen-ip: \"host\" is not an IP address"),
+        (.diagAddr, "host:1", "--diag-addr: \"host:1\" is not an IP address and port to listen on, such as 0.0.0.0:3022"),
     ])
     func `a wrong flag is named`(flag: ConfigFlag, value: String, expected: String) {
         let text = message { () throws(TeleportError) in
             _ = try ConfigOverrides(
                 roles: flag == .roles ? value : nil, authServer: flag == .authServer ? value : nil, caPin: flag == .caPin ? value : nil,
-                labels: flag == .labels ? value : nil, listenIP: flag == .listenIP ? value : nil)
+                labels: flag == .labels ? value : nil, listenIP: flag == .listenIP ? value : nil, diagAddr: flag == .diagAddr ? value : nil)
         }
         #expect(text == expected)
     }
 
-    enum ConfigFlag: Sendable { case roles, authServer, caPin, labels, listenIP }
+    enum ConfigFlag: Sendable { case roles, authServer, caPin, labels, listenIP, diagAddr }
 
     static let contradictions = [
         Refused(

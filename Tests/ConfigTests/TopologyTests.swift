@@ -82,6 +82,17 @@ import Testing
         #expect(summary.clusters.map(\.root) == [true, false, false])
     }
 
+    @Test func `a host that is to be watched serves its diagnostics at its address, and the summary says where`() throws {
+        let plan = try Self.plan("three-sites")
+        for host in plan.hosts {
+            let config = try Config(
+                file: try ConfigFile(parsing: host.configText(caPin: try CAPin(parsing: Self.pin)).bytes, file: "t"), hostname: "unused")
+            #expect(config.diagnostics == (host.roles.contains(.proxy) ? SocketAddress(host.address, port: 3000) : nil))
+        }
+        #expect(plan.summary.clusters[0].hosts.map(\.diag) == ["127.0.1.1:3000", nil, nil])
+        #expect(try JSONText.decode(TopologySummary.self, from: try plan.summaryText()) == plan.summary)
+    }
+
     @Test func `users of a cluster are made with a role to begin with`() throws {
         let text = """
             clusters:
@@ -156,6 +167,9 @@ import Testing
         Refused(
             hub + "  - name: branch\n    openssh_site_of: hub\n    hosts: [{name: a, address: 127.0.2.1, roles: [node]}]\n",
             "t.yaml:7: clusters[1].hosts[0]: roles: a host of an OpenSSH site runs sshd and has none"),
+        Refused(
+            hub + "  - name: branch\n    openssh_site_of: hub\n    hosts: [{name: a, address: 127.0.2.1, diagnostics: yes}]\n",
+            "t.yaml:7: clusters[1].hosts[0]: diagnostics: a host of an OpenSSH site runs sshd and has none"),
         Refused(
             hub + "  - name: branch\n    openssh_site_of: hub\n    hosts: []\n    users: []\n",
             "t.yaml:5: clusters[1]: an OpenSSH site has no users of its own: they are those of hub"),

@@ -5,7 +5,7 @@ let layers: [[String]] = [
     ["SSHWire", "Backend", "Programs", "HTTPClient", "Libssh2Client"],
     ["SSHEngine", "ClusterModel", "SFTP", "SQLiteBackend"],
     ["SSHNet", "HTTPServer", "Config"],
-    ["AuthAPI"],
+    ["AuthAPI", "Diagnostics"],
     ["AuthService", "ReverseTunnel", "NodeService", "ClientKit"],
     ["ProxyService"],
     ["teleport", "tctl", "tsh"],
@@ -29,6 +29,7 @@ let allowedImports: [String: Set<String>] = [
     "SSHNet": ["SSHEngine", "SSHWire", "EventLoop", "Limits", "Crypto", "Base", "Logging"],
     "HTTPServer": ["CLibwebsockets", "EventLoop", "Crypto", "Base", "Logging"],
     "Config": ["CLibyaml", "ClusterModel", "Base"],
+    "Diagnostics": ["HTTPServer", "ClusterModel", "EventLoop", "Base", "Logging"],
     "AuthAPI": ["ClusterModel", "HTTPClient", "EventLoop", "SSHWire", "Crypto", "Base", "Logging"],
     "AuthService": [
         "AuthAPI", "Backend", "ClusterModel", "Crypto", "EventLoop", "HTTPClient", "HTTPServer", "Limits", "SSHWire", "Base", "Logging",
@@ -49,8 +50,8 @@ let allowedImports: [String: Set<String>] = [
     ],
     "teleport": [
         "Programs", "AuthService", "ProxyService", "NodeService", "ReverseTunnel", "SQLiteBackend", "AuthAPI", "Backend", "Config",
-        "SSHNet",
-        "SSHEngine", "SSHWire", "HTTPClient", "HTTPServer", "EventLoop", "Crypto", "ClusterModel", "Limits", "Base", "Logging",
+        "Diagnostics", "SSHNet", "SSHEngine", "SSHWire", "HTTPClient", "HTTPServer", "EventLoop", "Crypto", "ClusterModel", "Limits",
+        "Base", "Logging",
         "ArgumentParser",
     ],
     "tctl": [

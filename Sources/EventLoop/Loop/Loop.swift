@@ -27,6 +27,8 @@ package final class Loop {
     private var completions: [UInt64: AnyObject] = [:]
     private var sleeps: [UInt64: (LoopTimer, CheckedContinuation<Void, any Error>)] = [:]
     private var lastIdentifier: UInt64 = 0
+    /// Callbacks that held up everybody else.
+    package private(set) var slowCallbackCount: UInt64 = 0
     private lazy var timers = LoopTimers(on: self)
 
     /// Large reads: one system call brings what a fast peer has sent since the last turn.
@@ -60,6 +62,14 @@ package final class Loop {
     package var now: Instant { Instant(nanoseconds: uv_hrtime()) }
 
     package var wallTime: UnixTime { UnixTime(seconds: Int64(time(nil))) }
+
+    /// What the loop's thread has taken of the processor.
+    package var processorTime: Duration {
+        var usage = rusage()
+        unsafe shim_thread_usage(&usage)
+        func duration(_ time: timeval) -> Duration { .seconds(time.tv_sec) + .microseconds(time.tv_usec) }
+        return duration(usage.ru_utime) + duration(usage.ru_stime)
+    }
 
     /// Runs `body` once, no earlier than after `delay`, unless the timer is cancelled.
     @discardableResult
@@ -155,6 +165,7 @@ package final class Loop {
         body()
         let elapsed = uv_hrtime() - begin
         if elapsed > Self.slowCallback {
+            slowCallbackCount += 1
             logger?.warning(
                 "a callback held the loop", metadata: ["callback": "\(name)", "milliseconds": "\(elapsed / 1_000_000)"])
         }

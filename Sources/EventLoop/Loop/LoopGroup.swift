@@ -38,7 +38,7 @@ package final class LoopGroup: Sendable {
 
 /// One of something on each loop of a group.
 package struct PerLoop<Value>: Sendable {
-    fileprivate let values: [LoopBound<Value>]
+    package let values: [LoopBound<Value>]
 
     /// Runs `body` with each of them on its loop, in the order of the calls.
     package func forEach(_ body: @escaping @Sendable (Value) -> Void) {

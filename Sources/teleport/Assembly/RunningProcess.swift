@@ -4,6 +4,7 @@ import Base
 import ClusterModel
 import Config
 import Crypto
+import Diagnostics
 import EventLoop
 import Logging
 import Programs
@@ -16,6 +17,8 @@ final class RunningProcess {
     private let auth: AuthAssembly?
     private let proxy: ProxyAssembly?
     private let node: NodeAssembly?
+    private let diagnostics: Diagnostics
+    private let diagnosticsServer: DiagnosticsServer?
     private var config: Config
     private let reload: @Sendable () throws -> Config
     private let threshold: LogThreshold
@@ -25,10 +28,15 @@ final class RunningProcess {
     private var isStopping = false
     private var isClosed = false
 
+    /// The condition of the process as a whole.
+    private static let running = "running"
+
     private init(
-        auth: AuthAssembly?, proxy: ProxyAssembly?, node: NodeAssembly?, config: Config, reload: @escaping @Sendable () throws -> Config,
-        threshold: LogThreshold, loop: Loop, logger: Logger
+        auth: AuthAssembly?, proxy: ProxyAssembly?, node: NodeAssembly?, diagnostics: Diagnostics, diagnosticsServer: DiagnosticsServer?,
+        config: Config, reload: @escaping @Sendable () throws -> Config, threshold: LogThreshold, loop: Loop, logger: Logger
     ) {
+        self.diagnostics = diagnostics
+        self.diagnosticsServer = diagnosticsServer
         self.config = config
         self.reload = reload
         self.threshold = threshold
@@ -45,6 +53,13 @@ final class RunningProcess {
         _ loops: LoopGroup, _ loop: isolated EventLoop, _ logger: Logger
     ) async throws -> RunningProcess {
         let randomness = SystemRandomness()
+        let diagnostics = Diagnostics()
+        diagnostics.change { $0.expect(running, of: .process, "the services are being started") }
+        var diagnosticsServer: DiagnosticsServer?
+        if let address = config.diagnostics {
+            diagnosticsServer = try await DiagnosticsServer.start(
+                on: address, loops: loops.loops, diagnostics: diagnostics, version: Version.number, clock: SystemClock(), logger: logger)
+        }
         let auth = config.auth == nil ? nil : try await AuthAssembly.start(config, directory, randomness, loop, logger)
         let proxy =
             config.proxy == nil ? nil : try await ProxyAssembly.start(config, directory, auth?.service, randomness, loops, loop, logger)
@@ -56,8 +71,10 @@ final class RunningProcess {
                 "version": "\(Version.line)", "roles": "\(config.roles.map(\.rawValue).joined(separator: ","))",
                 "node": "\(config.nodename)",
             ])
+        diagnostics.change { $0.meet(running, of: .process) }
         return RunningProcess(
-            auth: auth, proxy: proxy, node: node, config: config, reload: reload, threshold: threshold, loop: loop.inside, logger: logger)
+            auth: auth, proxy: proxy, node: node, diagnostics: diagnostics, diagnosticsServer: diagnosticsServer, config: config,
+            reload: reload, threshold: threshold, loop: loop.inside, logger: logger)
     }
 
     /// TERM and INT drain and end the process, a second one ends it at once; HUP reloads log level and labels.
@@ -110,6 +127,7 @@ final class RunningProcess {
             return loop.eventLoop.stop()
         }
         isStopping = true
+        diagnostics.change { $0.fail(Self.running, of: .process, "the process is stopping, and takes nobody new") }
         logger.notice("stopping; a second signal ends at once", metadata: ["cause": "\(cause)"])
         graceTimer = loop.schedule(after: ProcessAssembly.gracePeriod) { [self] in close() }
         // The node's own sessions, and those that pass through the proxy.
@@ -138,10 +156,11 @@ final class RunningProcess {
     }
 
     private func closeAuth() {
-        if let auth { auth.stop { [self] in end() } } else { end() }
+        if let auth { auth.stop { [self] in closeDiagnostics() } } else { closeDiagnostics() }
     }
 
-    private func end() {
-        loop.eventLoop.stop()
+    private func closeDiagnostics() {
+        let server = diagnosticsServer
+        loop.perform({ await server?.close() }) { [self] _ in loop.eventLoop.stop() }
     }
 }

@@ -14,6 +14,7 @@ struct StartCommand: ParsableCommand {
               teleport start
               teleport start -c /etc/teleport.yaml
               teleport start --roles=node --auth-server=10.0.0.1:3025 --token=T --ca-pin=sha256:HEX
+              teleport start --diag-addr=127.0.0.1:3000
               teleport start --topology topologies/two-sites.yaml
             """)
 
@@ -30,12 +31,19 @@ struct StartCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Where to listen.", valueName: "ip")) var listenIp: String?
     @Option(help: ArgumentHelp("Under which address others reach this host.", valueName: "ip")) var advertiseIp: String?
     @Option(help: "Holds the process's id while it runs.") var pidFile: String?
+    @Option(
+        help: ArgumentHelp(
+            "Where /healthz, /readyz and /metrics are served, to whoever reaches it; nowhere by default.", valueName: "ip:port"))
+    var diagAddr: String?
     @Option(help: ArgumentHelp("Several clusters on this machine, as the file describes.", valueName: "file")) var topology: String?
     @Option(help: .hidden) var stopWithDescriptor: Int32?
 
     func run() throws {
         if let topology {
-            guard [config, roles, authServer, token, caPin, nodename, labels, listenIp, advertiseIp, pidFile].allSatisfy({ $0 == nil })
+            guard
+                [config, roles, authServer, token, caPin, nodename, labels, listenIp, advertiseIp, pidFile, diagAddr].allSatisfy({
+                    $0 == nil
+                })
             else {
                 throw ValidationError("--topology goes with --data-dir alone: what the hosts are stands in the topology's file")
             }
@@ -43,7 +51,7 @@ struct StartCommand: ParsableCommand {
         }
         let overrides = try ConfigOverrides(
             roles: roles, authServer: authServer, token: token, caPin: caPin, nodename: nodename, labels: labels, dataDir: dataDir,
-            listenIP: listenIp, advertiseIP: advertiseIp, pidFile: pidFile, debug: debugging.debug)
+            listenIP: listenIp, advertiseIP: advertiseIp, pidFile: pidFile, diagAddr: diagAddr, debug: debugging.debug)
         let path = self.config
         let read: @Sendable () throws -> Config = {
             let file = try ConfigFile.load(path) { (path) throws(TeleportError) in try FileIO.read(path, max: 1 << 20) }
