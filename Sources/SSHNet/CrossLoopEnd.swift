@@ -7,7 +7,7 @@ internal import Base
 ///
 /// The one place where relayed bytes are copied and cross a thread: a turn's worth of them in one message. What the other loop has not passed on is
 /// bounded: above ``mailboxBytesMax`` this end is not writable, which closes the window of whoever sends into it.
-package final class CrossLoopEnd {
+package final class CrossLoopEnd: TurnGatherer {
     var pipe: ChannelPipe?
     private let loop: Loop
     private var peer: LoopBound<CrossLoopEnd>?
@@ -63,10 +63,10 @@ package final class CrossLoopEnd {
     private func scheduleFlush() {
         guard !isFlushScheduled else { return }
         isFlushScheduled = true
-        loop.atEndOfTurn { [self] in flush() }
+        loop.atEndOfTurn(self)
     }
 
-    private func flush() {
+    package func turnEnds() {
         isFlushScheduled = false
         send()
     }

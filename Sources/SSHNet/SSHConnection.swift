@@ -25,7 +25,7 @@ package struct ConnectionConfiguration: Sendable {
 ///     transport ─read─▶ engine opens in place ─▶ handlers (data lent) ─▶ commands ─▶ engine's output ─one write a turn─▶ transport
 ///
 /// A transport that does not take our output stops the grants of window and makes channels unwritable, which stops the sources.
-package final class SSHConnection {
+package final class SSHConnection: TurnGatherer {
     package let loop: Loop
     /// Held until the connection has ended.
     package var handler: (any ConnectionHandler)?
@@ -431,7 +431,7 @@ package final class SSHConnection {
     private func scheduleFlush() {
         guard !isFlushScheduled, state != .closed else { return }
         isFlushScheduled = true
-        loop.atEndOfTurn { [self] in flush() }
+        loop.atEndOfTurn(self)
     }
 
     /// After something that may have made much output: a fast peer brings many times this in one turn.
@@ -440,7 +440,7 @@ package final class SSHConnection {
         scheduleFlush()
     }
 
-    private func flush() {
+    package func turnEnds() {
         isFlushScheduled = false
         guard state != .closed else { return }
         held.writeOutput(to: transport)

@@ -266,9 +266,10 @@ class Allocations:
         return self.count() - before
 
     def per_packet(self, mebibytes):
-        """The difference of a long and a short transfer, so that what a session costs falls out; 32 packets of 32 KiB are a MiB."""
+        """The difference of a long and a short transfer, so that what a session costs falls out; 32 packets of 32 KiB are a MiB.
+        The least of several, as a change in the cluster may fall into any of them."""
         self.during(16)
-        short, long = self.during(mebibytes // 4), self.during(mebibytes)
+        short, long = (min(self.during(size) for _ in range(4)) for size in (mebibytes // 4, mebibytes))
         return (long - short) / ((mebibytes - mebibytes // 4) * 32)
 
     def stop(self):

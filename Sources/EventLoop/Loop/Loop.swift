@@ -3,6 +3,11 @@ internal import CLibuv
 internal import Glibc
 internal import Logging
 
+/// Gathers something in the course of a turn, and lets go of it at the turn's end.
+package protocol TurnGatherer: AnyObject {
+    func turnEnds()
+}
+
 /// What lives on an event loop's thread; whoever holds it is there.
 ///
 /// One turn of the loop is: timers that are due, jobs and what was put off with ``atEndOfTurn(_:)``, then a wait for events and their callbacks.
@@ -22,7 +27,9 @@ package final class Loop {
     private let logger: Logger?
     private let turnHandle: UnsafeMutablePointer<uv_prepare_t>
     private var runJobs: () -> Bool = { false }
-    private var endOfTurn: [() -> Void] = []
+    private var gatherers: [any TurnGatherer] = []
+    /// Those of the turn that is ending; empty at all other times, and kept for its memory.
+    private var endingGatherers: [any TurnGatherer] = []
     private var handles: [ObjectIdentifier: LoopHandle] = [:]
     private var completions: [UInt64: AnyObject] = [:]
     private var sleeps: [UInt64: (LoopTimer, CheckedContinuation<Void, any Error>)] = [:]
@@ -86,9 +93,14 @@ package final class Loop {
         return timers.schedule(at: due + .nanoseconds(Int64(clamping: rest)), body)
     }
 
-    /// Runs `body` once before the loop waits for events again: the place to flush what a turn has gathered.
+    /// Tells `gatherer` once, before the loop waits for events again. Allocates nothing: the way for what goes on packet by packet.
+    package func atEndOfTurn(_ gatherer: any TurnGatherer) {
+        gatherers.append(gatherer)
+    }
+
+    /// Runs `body` once before the loop waits for events again.
     package func atEndOfTurn(_ body: @escaping () -> Void) {
-        endOfTurn.append(body)
+        atEndOfTurn(PutOff(body))
     }
 
     // MARK: Work elsewhere
@@ -195,10 +207,13 @@ package final class Loop {
     private func turn() {
         for _ in 0..<Self.roundsPerTurnMax {
             let ranJobs = runJobs()
-            guard ranJobs || !endOfTurn.isEmpty else { return }
-            var bodies: [() -> Void] = []
-            swap(&bodies, &endOfTurn)
-            for body in bodies { measured("end of turn", body) }
+            guard ranJobs || !gatherers.isEmpty else { return }
+            swap(&gatherers, &endingGatherers)
+            for index in endingGatherers.indices {
+                let gatherer = endingGatherers[index]
+                measured("end of turn") { gatherer.turnEnds() }
+            }
+            endingGatherers.removeAll(keepingCapacity: true)
         }
         queue.pollAgain()
     }
@@ -228,4 +243,14 @@ private final class Completion<T> {
     init(_ then: @escaping (Result<T, any Error>) -> Void) {
         self.then = then
     }
+}
+
+private final class PutOff: TurnGatherer {
+    private let body: () -> Void
+
+    init(_ body: @escaping () -> Void) {
+        self.body = body
+    }
+
+    func turnEnds() { body() }
 }

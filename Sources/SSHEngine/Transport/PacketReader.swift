@@ -26,6 +26,9 @@ struct PacketReader: ~Copyable {
     /// The packet that is being put together; after it has been given out, valid until the next call.
     private(set) var assembled: [UInt8] = []
     private var isAssembledGiven = false
+    /// Whether a packet was put together since an input last ended with one. Its memory is kept for the next as long as there is one; a peer
+    /// that falls silent costs none.
+    private var hasAssembled = false
     /// With length and tag; known once the header of the packet in ``assembled`` is there.
     private var assembledTotal: Int?
     private var protection = PacketProtection.clear
@@ -48,7 +51,8 @@ struct PacketReader: ~Copyable {
         guard assembled.isEmpty else { return try assemble(from: input, position: &position) }
         let available = input.count - position
         guard available > 0 else {
-            assembled = []
+            if !hasAssembled { assembled = [] }
+            hasAssembled = false
             return nil
         }
         var rest = input._mutatingExtracting(position..<input.count)
@@ -63,6 +67,7 @@ struct PacketReader: ~Copyable {
             assembledTotal = total
             assembled.reserveCapacity(total)
         }
+        hasAssembled = true
         assembled.append(copying: rest.span)
         position = input.count
         return nil
