@@ -143,7 +143,8 @@ targets += [
         name: "ClusterHarness", dependencies: ["Config", "ClusterModel", "EventLoop", "Crypto", "Base"], path: "Tests/ClusterHarness",
         swiftSettings: rules),
     tests(
-        "ClusterTests", "ClusterHarness", "MetricsReader", "teleport", "tctl", "tsh", "HTTPClient", "Config", "ClusterModel", "EventLoop",
+        "ClusterTests", "ClusterHarness", "MetricsReader", "Diagnostics", "teleport", "tctl", "tsh", "HTTPClient", "Config", "ClusterModel",
+        "EventLoop",
         "Crypto", "Base"),
     tests(
         "InteropTests", "ClusterHarness", "Libssh2Client", "teleport", "tctl", "tsh", "Config", "ClusterModel", "SSHWire", "EventLoop",

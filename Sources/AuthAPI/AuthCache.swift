@@ -15,6 +15,7 @@ package final class AuthCache: Sendable {
     private struct State {
         var snapshot: ClusterSnapshot?
         var listeners: [@Sendable (ClusterSnapshot) -> Void] = []
+        var connectionListeners: [@Sendable (Bool) -> Void] = []
         /// nil before the first question was answered or failed.
         var isConnected: Bool?
         var waiting: [CheckedContinuation<ClusterSnapshot?, Never>] = []
@@ -52,6 +53,15 @@ package final class AuthCache: Sendable {
         let present = state.withLock { state in
             state.listeners.append(body)
             return state.snapshot
+        }
+        if let present { body(present) }
+    }
+
+    /// Calls `body` when the auth server begins to answer and when it no longer does, on the cache's loop, and first of all with what is known.
+    package func onConnection(_ body: @escaping @Sendable (Bool) -> Void) {
+        let present = state.withLock { state in
+            state.connectionListeners.append(body)
+            return state.isConnected
         }
         if let present { body(present) }
     }
@@ -130,10 +140,12 @@ package final class AuthCache: Sendable {
 
     /// - Returns: what it was before.
     private func setConnected(_ connected: Bool) -> Bool? {
-        state.withLock { state in
+        let (before, listeners) = state.withLock { state in
             defer { state.isConnected = connected }
-            return state.isConnected
+            return (state.isConnected, state.isConnected == connected ? [] : state.connectionListeners)
         }
+        for listener in listeners { listener(connected) }
+        return before
     }
 
     private func take(_ snapshot: ClusterSnapshot) {

@@ -37,8 +37,11 @@ package final class AuthService: Sendable {
     private let announcing: Task<Void, Never>
 
     /// Opens or makes the cluster and serves it. `DATA_DIR/identity/admin` is then fit for `tctl`, `DATA_DIR/authorities.json` for backups.
+    ///
+    /// - Parameter announced: is told, each time that the server says that it is there and renews itself, whether it could.
     package static func start(
-        _ options: Options, store: any KeyValueStore, clock: any Clock, randomness: any Randomness, eventLoop: EventLoop, logger: Logger
+        _ options: Options, store: any KeyValueStore, clock: any Clock, randomness: any Randomness, eventLoop: EventLoop, logger: Logger,
+        announced: @escaping @Sendable (Bool) -> Void
     ) async throws(TeleportError) -> AuthService {
         let server = try await AuthServer.open(
             options.settings, store: store, clock: clock, randomness: randomness, trustTransport: HTTPSTrustTransport(on: eventLoop),
@@ -71,7 +74,10 @@ package final class AuthService: Sendable {
                             existing: identity)
                         try endpoint.setIdentity(identity, on: loop)
                     }
+                    announced(true)
                 } catch {
+                    guard !Task.isCancelled else { return }
+                    announced(false)
                     logger.warning("this auth server cannot announce or renew itself", metadata: ["error": "\(error.message)"])
                 }
                 do { try await loop.sleep(for: AuthServer.presenceTTL / 3) } catch { return }

@@ -13,11 +13,16 @@ package final class NodePresence: Sendable {
     private let client: AuthClient
     private let randomness: any Randomness
     private let logger: Logger
+    private let announced: @Sendable (Bool) -> Void
     private let node: Lock<Node>
     private let task = Lock<Task<Void, Never>?>(nil)
 
-    package init(client: AuthClient, node: Node, randomness: any Randomness, logger: Logger) {
+    /// - Parameter announced: is told of every announcement whether the auth server has taken it.
+    package init(
+        client: AuthClient, node: Node, randomness: any Randomness, logger: Logger, announced: @escaping @Sendable (Bool) -> Void
+    ) {
         self.client = client
+        self.announced = announced
         self.node = Lock(node)
         self.randomness = randomness
         self.logger = logger
@@ -46,9 +51,12 @@ package final class NodePresence: Sendable {
             var pause = Self.interval
             do throws(TeleportError) {
                 try await client.heartbeat(node.withLock { $0 })
+                announced(true)
                 if backoff.failures > 0 { logger.info("announced again") }
                 backoff.reset()
             } catch {
+                guard !Task.isCancelled else { return }
+                announced(false)
                 if backoff.failures == 0 { logger.warning("cannot announce this node", metadata: ["error": "\(error.message)"]) }
                 pause = backoff.next(randomness)
             }

@@ -68,6 +68,32 @@ struct AuthCacheTests {
         eventLoop.stop()
     }
 
+    @Test func `whoever wants to know is told when the auth server begins to answer and when it no longer does, once each time`()
+        async throws
+    {
+        let eventLoop = EventLoop(name: "cache-test")
+        eventLoop.start()
+        let transport = ScriptedTransport([
+            Self.away, Self.away, try Self.answer(5), try Self.answer(6), Self.away, Self.away, try Self.answer(9),
+        ])
+        let cache = cache(transport, directory: nil, on: eventLoop)
+        let (changes, told) = AsyncStream.makeStream(of: Bool.self)
+        cache.onConnection { told.yield($0) }
+        cache.start()
+        var seen: [Bool] = []
+        for await isConnected in changes {
+            seen.append(isConnected)
+            if seen.count == 4 { break }
+        }
+        #expect(seen == [false, true, false, true])
+        let (late, heard) = AsyncStream.makeStream(of: Bool.self)
+        cache.onConnection { heard.yield($0) }
+        var iterator = late.makeAsyncIterator()
+        #expect(await iterator.next() == true)
+        cache.stop()
+        eventLoop.stop()
+    }
+
     @Test func `what was saved is there before the auth server answers`() async throws {
         let eventLoop = EventLoop(name: "cache-test")
         eventLoop.start()

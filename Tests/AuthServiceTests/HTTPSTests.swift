@@ -29,7 +29,8 @@ private final class HTTPSWorld: Sendable {
             AuthService.Options(
                 settings: AuthServer.Settings(clusterName: cluster, version: "v0"), dataDirectory: directory,
                 listenAddresses: [try #require(SocketAddress("127.0.0.1:0"))], uuid: Self.uuid, hostname: "main"),
-            store: store, clock: clock, randomness: SystemRandomness(), eventLoop: eventLoop, logger: quietLogger)
+            store: store, clock: clock, randomness: SystemRandomness(), eventLoop: eventLoop, logger: quietLogger
+        ) { _ in }
     }
 
     var address: HostPort {

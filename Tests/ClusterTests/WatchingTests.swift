@@ -1,6 +1,8 @@
 import Base
 import ClusterHarness
+import ClusterModel
 import Config
+import Diagnostics
 import EventLoop
 import HTTPClient
 import MetricsReader
@@ -31,6 +33,51 @@ struct WatchingTests {
             #expect(figures.sum("process_open_fds") > 3, "\(host)")
             #expect(try await harness.get(host, "/debug").status == 404, "\(host)")
         }
+    }
+
+    @Test func `every host is ready when its parts can do their work, and says which it has`() async throws {
+        let harness = try await Self.harness()
+        for host in try harness.watchedHosts() {
+            try await harness.waitUntilReady(host)
+            let report = try await harness.readiness(of: host)
+            let parts: Set<String> =
+                switch host {
+                case "hub/auth", "east/auth": ["process", "auth"]
+                case "hub/proxy": ["process", "proxy"]
+                case "east/proxy": ["process", "proxy", "tunnels"]
+                default: ["process", "node"]
+                }
+            #expect(report.status == .ok && Set(report.components.keys) == parts, "\(host): \(report)")
+        }
+    }
+
+    @Test func `a leaf's proxy is not ready while the hub's proxy is away, and is again when that is back`() async throws {
+        let harness = try await Self.harness()
+        try await harness.waitUntilReady("east/proxy")
+        try await harness.takeDown("hub/proxy")
+        try await harness.waitForStatus(503, of: "east/proxy")
+        let report = try await harness.readiness(of: "east/proxy")
+        #expect(report.status == .degraded && report.components["proxy"]?.status == .ok, "\(report)")
+        #expect(report.components["tunnels"]?.reasons == ["no tunnel to any proxy of cluster hub; it is dialled again"], "\(report)")
+        try harness.bringBack("hub/proxy")
+        try await harness.waitUntilReady("east/proxy")
+        try await harness.waitUntilReady("hub/proxy")
+    }
+
+    @Test func `a node and a proxy are not ready while their auth server is away, and are again when it is back`() async throws {
+        let harness = try await Self.harness()
+        for host in ["east/db1", "east/proxy"] { try await harness.waitUntilReady(host) }
+        try await harness.takeDown("east/auth")
+        for host in ["east/db1", "east/proxy"] { try await harness.waitForStatus(503, of: host) }
+        let report = try await harness.readiness(of: "east/db1")
+        #expect(
+            report.components["node"]?.reasons.first == "the auth server does not answer; what it said last is still in force", "\(report)")
+        #expect(try await harness.get("east/db1", "/healthz").status == 200)
+        // A host that starts meanwhile works from what it knew, and does not say that it is ready.
+        try await harness.kill("east/db1")
+        try await harness.waitForStatus(400, of: "east/db1")
+        try harness.bringBack("east/auth")
+        for host in ["east/auth", "east/db1", "east/proxy"] { try await harness.waitUntilReady(host) }
     }
 
     @Test func `an address that is taken is an error that says for what it was wanted`() async throws {
@@ -66,9 +113,34 @@ extension ClusterHarness {
         try summary().clusters.flatMap { cluster in cluster.hosts.filter { $0.diag != nil }.map { "\(cluster.name)/\($0.name)" } }
     }
 
-    func get(_ host: String, _ path: String) async throws -> HTTPClientResponse {
+    /// `HOST:PORT`.
+    private func diagnostics(of host: String) throws -> String {
         let parts = host.split(separator: "/")
-        let address = try #require(try cluster(String(parts[0])).hosts.first { $0.name == parts[1] }?.diag)
+        return try #require(try cluster(String(parts[0])).hosts.first { $0.name == parts[1] }?.diag)
+    }
+
+    func readiness(of host: String) async throws -> Readiness.Report {
+        try JSONText.decode(Readiness.Report.self, from: try await get(host, "/readyz").body)
+    }
+
+    func waitUntilReady(_ host: String) async throws { try await waitForStatus(200, of: host) }
+
+    /// Waits until `/readyz` answers so.
+    func waitForStatus(_ status: Int, of host: String) async throws {
+        let script = """
+            for i in {1..800}; do
+              [ "$(curl -s -m 10 -o /dev/null -w '%{http_code}' "http://$1/readyz")" = "$2" ] && exit 0
+              sleep 0.1
+            done
+            curl -s -m 10 "http://$1/readyz"
+            exit 1
+            """
+        let outcome = try await runner.run("/bin/bash", ["-c", script, "bash", try diagnostics(of: host), "\(status)"])
+        #expect(outcome.exit == .status(0), "\(host) never came to \(status): \(outcome)")
+    }
+
+    func get(_ host: String, _ path: String) async throws -> HTTPClientResponse {
+        let address = try diagnostics(of: host)
         return try await HTTPClient(on: eventLoop, tls: HTTPClientTLS(server: .none)).send(
             HTTPClientRequest(.get, "http://\(address)\(path)"))
     }

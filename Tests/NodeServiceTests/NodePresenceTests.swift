@@ -37,14 +37,22 @@ struct NodePresenceTests {
         defer { eventLoop.stop() }
         let node = Node(
             uuid: "9f7c0a52-6f2b-4f3e-9d0a-000000000002", hostname: "db1", addr: "127.0.0.1:3022", labels: ["env": "test"], cluster: "east")
+        let (announcements, told) = AsyncStream<Bool>.makeStream()
         let presence = NodePresence(
-            client: AuthClient(transport: transport), node: node, randomness: SeededRandomness(seed: 3), logger: Logger(label: "node"))
+            client: AuthClient(transport: transport), node: node, randomness: SeededRandomness(seed: 3), logger: Logger(label: "node")
+        ) { told.yield($0) }
         presence.start(on: eventLoop)
         var calls = transport.calls.makeAsyncIterator()
         for _ in 0..<3 {
             let body = await calls.next()
             #expect(body?.contains(#""hostname":"db1""#) == true, "\(body ?? "")")
         }
+        var outcomes: [Bool] = []
+        for await isAnnounced in announcements {
+            outcomes.append(isAnnounced)
+            if outcomes.count == 3 { break }
+        }
+        #expect(outcomes == [false, false, true])
         presence.stop()
     }
 }

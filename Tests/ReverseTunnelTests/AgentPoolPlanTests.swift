@@ -39,6 +39,25 @@ struct AgentPoolPlanTests {
         #expect(AgentPoolPlan.plan(wanted: line.wanted, present: line.present, now: now) == line.actions)
     }
 
+    static let standings: [(present: [TunnelEndpoint: AgentState], standing: TunnelStanding?)] = [
+        ([:], nil),
+        ([hub1: .connecting, hub2: .connecting], .connecting),
+        ([hub1: .connecting, hub2: .waiting(retryAt: Instant(nanoseconds: 5))], .failing),
+        ([hub1: .waiting(retryAt: Instant(nanoseconds: 5)), hub2: .waiting(retryAt: Instant(nanoseconds: 6))], .failing),
+        ([hub1: .waiting(retryAt: Instant(nanoseconds: 5)), hub2: .connected], .connected),
+        ([hub1: .connected, hub2: .connecting], .connected),
+    ]
+
+    @Test(arguments: standings)
+    func `a cluster is reached while one tunnel is up, and fails once an attempt has`(
+        line: (present: [TunnelEndpoint: AgentState], standing: TunnelStanding?)
+    ) {
+        let other = TunnelEndpoint(cluster: "other", address: "10.0.0.3:3024")
+        let standings = AgentPoolPlan.standings(present: line.present.merging([other: .connecting]) { first, _ in first })
+        #expect(standings["hub"] == line.standing)
+        #expect(standings["other"] == .connecting)
+    }
+
     @Test func `a root cluster that announces thousands of proxies is dialled at 256 of them`() {
         let wanted = (0..<5000).map { TunnelEndpoint(cluster: "hub", address: "h\($0):3024") }
         #expect(AgentPoolPlan.plan(wanted: wanted, present: [:], now: now).count == AgentPoolPlan.endpointsMax)

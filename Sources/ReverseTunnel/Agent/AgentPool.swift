@@ -27,7 +27,7 @@ package final class AgentPool {
     /// Connections through this agent that stand or are being made.
     private var passing = 0
     private var idle: (() -> Void)?
-    /// Told whenever ``connected`` may have changed.
+    /// Told whenever ``connected`` or ``standings`` may have changed.
     package var onChange: (() -> Void)?
 
     /// The first retry comes within half a second, so that a restarted proxy has its sites back at once; later ones spread out, so that
@@ -103,6 +103,8 @@ package final class AgentPool {
     package var connected: [String] {
         Set(states.filter { $0.value == .connected }.map(\.key.cluster)).sorted()
     }
+
+    package var standings: [String: TunnelStanding] { AgentPoolPlan.standings(present: states) }
 
     // MARK: The plan
 

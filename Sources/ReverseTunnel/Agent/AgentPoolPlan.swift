@@ -21,6 +21,14 @@ package enum AgentState: Equatable, Sendable {
     case waiting(retryAt: Instant)
 }
 
+/// How it stands with the tunnels to one cluster; one that is up is enough.
+package enum TunnelStanding: Equatable, Sendable {
+    /// Nothing has failed yet.
+    case connecting
+    case connected
+    case failing
+}
+
 package enum AgentPoolAction: Equatable, Sendable {
     case dial(TunnelEndpoint)
     case stop(TunnelEndpoint)
@@ -32,6 +40,20 @@ package enum AgentPoolAction: Equatable, Sendable {
 package enum AgentPoolPlan {
     /// An agent never dials more proxies than this, whatever a root cluster announces.
     package static let endpointsMax = 256
+
+    /// - Returns: one for each cluster that is dialled.
+    package static func standings(present: [TunnelEndpoint: AgentState]) -> [String: TunnelStanding] {
+        var standings: [String: TunnelStanding] = [:]
+        for (endpoint, state) in present {
+            switch (state, standings[endpoint.cluster]) {
+            case (.connected, _): standings[endpoint.cluster] = .connected
+            case (_, .connected?): break
+            case (.waiting, _): standings[endpoint.cluster] = .failing
+            case (.connecting, _): standings[endpoint.cluster] = standings[endpoint.cluster] ?? .connecting
+            }
+        }
+        return standings
+    }
 
     package static func plan(
         wanted: [TunnelEndpoint], present: [TunnelEndpoint: AgentState], now: Instant

@@ -2,6 +2,7 @@ import AuthService
 import Base
 import Config
 import Crypto
+import Diagnostics
 import EventLoop
 import Logging
 import Programs
@@ -17,6 +18,8 @@ final class AuthAssembly {
     /// The configuration's tokens are offered again long before they would expire.
     private static let offerInterval: Duration = .seconds(24 * 3600)
 
+    private static let running = "running"
+
     private init(_ service: AuthService, _ store: SQLiteStore, _ offering: Task<Void, Never>, _ loop: Loop) {
         self.service = service
         self.store = store
@@ -25,9 +28,11 @@ final class AuthAssembly {
     }
 
     static func start(
-        _ config: Config, _ directory: DataDirectory, _ randomness: any Randomness, _ loop: isolated EventLoop, _ logger: Logger
+        _ config: Config, _ directory: DataDirectory, _ diagnostics: Diagnostics, _ randomness: any Randomness,
+        _ loop: isolated EventLoop, _ logger: Logger
     ) async throws -> AuthAssembly {
         guard let auth = config.auth else { preconditionFailure("no auth service is configured") }
+        diagnostics.change { $0.expect(running, of: .auth, "the auth server is being started") }
         let clock = SystemClock()
         let store = try await loop.work { try SQLiteStore(path: directory.store, clock: clock) }
         let proxyAddress = config.proxy.flatMap { config.announced($0.webListen, public: $0.publicAddresses) }
@@ -37,7 +42,13 @@ final class AuthAssembly {
             dataDirectory: directory.path, listenAddresses: [auth.listen], uuid: directory.uuid, hostname: config.nodename,
             publicAddresses: HostAddresses.names(config, listen: [auth.listen], public: auth.publicAddresses))
         let service = try await AuthService.start(
-            options, store: store, clock: clock, randomness: randomness, eventLoop: loop, logger: logger)
+            options, store: store, clock: clock, randomness: randomness, eventLoop: loop, logger: logger
+        ) { isAnnounced in
+            diagnostics.change { readiness in
+                if isAnnounced { return readiness.meet(running, of: .auth) }
+                readiness.fail(running, of: .auth, "the auth server cannot write to its store, or not renew itself; its log says why")
+            }
+        }
         for token in auth.tokens { try await service.server.offerToken(token.value, roles: token.roles) }
         let tokens = auth.tokens
         let offering = loop.spawn { loop in

@@ -4,6 +4,7 @@ import Base
 import ClusterModel
 import Config
 import Crypto
+import Diagnostics
 import EventLoop
 import Logging
 import NodeService
@@ -36,10 +37,11 @@ final class NodeAssembly {
     }
 
     static func start(
-        _ config: Config, _ directory: DataDirectory, _ local: AuthService?, _ randomness: any Randomness, _ loops: LoopGroup,
-        _ loop: isolated EventLoop, _ logger: Logger
+        _ config: Config, _ directory: DataDirectory, _ local: AuthService?, _ diagnostics: Diagnostics, _ randomness: any Randomness,
+        _ loops: LoopGroup, _ loop: isolated EventLoop, _ logger: Logger
     ) async throws -> NodeAssembly {
         guard let node = config.node else { preconditionFailure("no node is configured") }
+        let readiness = HostReadiness(.node, diagnostics)
         let membership = HostMembership(
             config: config, directory: directory, role: .node, joinRole: .node,
             publicAddresses: HostAddresses.names(config, listen: [node.listen], public: node.publicAddresses, loopback: false),
@@ -51,6 +53,7 @@ final class NodeAssembly {
         let client = AuthClient(transport: transport)
         let cache = AuthCache(
             client: client, directory: directory.cache, name: "node", eventLoop: loop, randomness: randomness, logger: logger)
+        cache.onConnection(readiness.authServer(isConnected:))
         cache.start()
         guard let snapshot = await cache.first() else { throw CancellationError() }
 
@@ -76,7 +79,8 @@ final class NodeAssembly {
             addr: config.announced(listening.address, public: node.publicAddresses)?.description ?? "\(listening.address)",
             labels: node.labels,
             cluster: identity.cluster, version: Version.number)
-        let presence = NodePresence(client: client, node: record, randomness: randomness, logger: logger)
+        let presence = NodePresence(
+            client: client, node: record, randomness: randomness, logger: logger, announced: readiness.announced)
         presence.start(on: loop)
         let renewing = loop.spawn { loop in
             await membership.keepRenewed(credentials, transport, loop) { _ in

@@ -4,6 +4,7 @@ import Base
 import ClusterModel
 import Config
 import Crypto
+import Diagnostics
 import EventLoop
 import Logging
 import Programs
@@ -27,6 +28,8 @@ final class ProxyAssembly {
     private let web: WebServer
     private let cache: AuthCache
     private let client: AuthClient
+    private let readiness: HostReadiness
+    private let diagnostics: Diagnostics
     private let loop: Loop
     private let logger: Logger
     private var tasks: [Task<Void, Never>] = []
@@ -39,8 +42,10 @@ final class ProxyAssembly {
 
     private init(
         servers: PerLoop<Servers>, users: SharedListener, agents: AgentPool, reporter: TunnelReporter, web: WebServer, cache: AuthCache,
-        client: AuthClient, record: ProxyRecord, loop: Loop, logger: Logger
+        client: AuthClient, readiness: HostReadiness, diagnostics: Diagnostics, record: ProxyRecord, loop: Loop, logger: Logger
     ) {
+        self.readiness = readiness
+        self.diagnostics = diagnostics
         self.servers = servers
         self.users = users
         self.agents = agents
@@ -54,10 +59,11 @@ final class ProxyAssembly {
     }
 
     static func start(
-        _ config: Config, _ directory: DataDirectory, _ local: AuthService?, _ randomness: any Randomness, _ loops: LoopGroup,
-        _ loop: isolated EventLoop, _ logger: Logger
+        _ config: Config, _ directory: DataDirectory, _ local: AuthService?, _ diagnostics: Diagnostics, _ randomness: any Randomness,
+        _ loops: LoopGroup, _ loop: isolated EventLoop, _ logger: Logger
     ) async throws -> ProxyAssembly {
         guard let proxy = config.proxy else { preconditionFailure("no proxy is configured") }
+        let readiness = HostReadiness(.proxy, diagnostics)
         let listen = [proxy.listen, proxy.tunnelListen, proxy.webListen]
         let membership = HostMembership(
             config: config, directory: directory, role: .proxy, joinRole: .proxy,
@@ -70,6 +76,7 @@ final class ProxyAssembly {
         let client = AuthClient(transport: transport)
         let cache = AuthCache(
             client: client, directory: directory.cache, name: "proxy", eventLoop: loop, randomness: randomness, logger: logger)
+        cache.onConnection(readiness.authServer(isConnected:))
         cache.start()
         guard let snapshot = await cache.first() else { throw CancellationError() }
 
@@ -123,7 +130,7 @@ final class ProxyAssembly {
         let reporter = TunnelReporter(sites, client: client, on: inside, logger: logger)
         let assembly = ProxyAssembly(
             servers: servers, users: userListener, agents: agents, reporter: reporter, web: web, cache: cache, client: client,
-            record: record, loop: inside, logger: logger)
+            readiness: readiness, diagnostics: diagnostics, record: record, loop: inside, logger: logger)
         assembly.begin(membership, credentials, transport, renewsWeb: proxy.https == nil, loop)
         return assembly
     }
@@ -139,6 +146,7 @@ final class ProxyAssembly {
         agents.onChange = { [weak self] in
             guard let self else { return }
             reporter.update(roots: agents.connected)
+            diagnostics.tunnels(agents.standings)
         }
         tasks.append(
             eventLoop.spawn { loop in
@@ -148,6 +156,7 @@ final class ProxyAssembly {
                 }
             })
         agents.start()
+        diagnostics.tunnels(agents.standings)
         heartbeat()
     }
 
@@ -157,6 +166,7 @@ final class ProxyAssembly {
             servers.users.update(snapshot)
         }
         agents.update(snapshot)
+        diagnostics.tunnels(agents.standings)
     }
 
     private func renewed(_ identity: HostIdentity) {
@@ -199,7 +209,10 @@ final class ProxyAssembly {
         loop.perform({ try await client.heartbeat(record) }) { [weak self] result in
             guard let self else { return }
             var pause = Self.heartbeatInterval
-            if case .failure(let error) = result {
+            switch result {
+            case .success: readiness.announced(true)
+            case .failure(let error):
+                readiness.announced(false)
                 logger.warning("cannot announce this proxy", metadata: ["error": "\(error)"])
                 pause = Self.retryInterval
             }

@@ -60,11 +60,13 @@ final class RunningProcess {
             diagnosticsServer = try await DiagnosticsServer.start(
                 on: address, loops: loops.loops, diagnostics: diagnostics, version: Version.number, clock: SystemClock(), logger: logger)
         }
-        let auth = config.auth == nil ? nil : try await AuthAssembly.start(config, directory, randomness, loop, logger)
+        let auth = config.auth == nil ? nil : try await AuthAssembly.start(config, directory, diagnostics, randomness, loop, logger)
         let proxy =
-            config.proxy == nil ? nil : try await ProxyAssembly.start(config, directory, auth?.service, randomness, loops, loop, logger)
+            config.proxy == nil
+            ? nil : try await ProxyAssembly.start(config, directory, auth?.service, diagnostics, randomness, loops, loop, logger)
         let node =
-            config.node == nil ? nil : try await NodeAssembly.start(config, directory, auth?.service, randomness, loops, loop, logger)
+            config.node == nil
+            ? nil : try await NodeAssembly.start(config, directory, auth?.service, diagnostics, randomness, loops, loop, logger)
         logger.info(
             "started",
             metadata: [
