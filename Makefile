@@ -11,7 +11,7 @@ SOURCES := Sources Tests Package.swift
 SWIFT_TEST := TELEPORT_BIN=$(CURDIR)/.build/release swift test --disable-xctest
 # Targets whose tests start many processes: one after the other, so that none starves another's past its deadline.
 HEAVY := SSHNetTests NodeServiceTests ClusterTests InteropTests
-.PHONY: help deps build demo test lint format tidy bench load fuzz coverage asan tsan install clean
+.PHONY: help deps build demo test lint format tidy bench load soak fuzz coverage asan tsan install clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ bench: build ## Figures beside those of OpenSSH, and the goals; ARGS='--rounds 3
 
 load: build ## SITES=1000 sites on one proxy for MINUTES=0.25, and what they cost it
 	scripts/load
+
+soak: build ## Sessions and reconnects by the ten thousand, and whether any process keeps something of them; ARGS=--help
+	scripts/soak $(ARGS)
 
 fuzz: deps ## TARGET=packet-reader FOR=60 (seconds); no TARGET lists them
 	FUZZ=1 swift build -c release --scratch-path .build-fuzz -Xswiftc -use-ld=lld --product Fuzz

@@ -19,18 +19,42 @@ final class Fleet {
     private(set) var arrivals: [Duration] = []
     private var began: Instant
 
-    init(_ sites: Int, tunnelAddress: (address: [UInt8], port: UInt16), trust: HubTrust, on loop: Loop) throws {
+    /// What is waited for at most; the figures say how long it took.
+    private static let patience: Duration = .seconds(120)
+    private static let tunnelPort: UInt16 = 3024
+
+    init(_ hub: HubOptions, on loop: Loop) throws {
         self.loop = loop
-        self.tunnelAddress = tunnelAddress
-        self.trust = trust
+        let address = try hub.address()
+        guard case .v4 = address else { throw TeleportError.badParameter("\(address) is no address of 127.0.0.0/8") }
+        tunnelAddress = (address.bytes, Self.tunnelPort)
+        trust = HubTrust(String(decoding: try FileIO.read(hub.knownHosts, max: 1 << 20), as: UTF8.self))
         began = loop.now
-        agents = try (0..<sites).map { try LoadAgent(Site(number: $0), in: self) }
+        agents = try (0..<hub.sites).map { try LoadAgent(Site(number: $0), in: self) }
     }
 
     /// As sites that have waited for the proxy for long: each dials within the longest back-off.
     func dial() {
         begin()
         for agent in agents { agent.dial(after: AgentPool.backoff.longest * randomness.unit()) }
+    }
+
+    /// Ends every tunnel; each agent dials again by itself.
+    func hangUp() {
+        begin()
+        for agent in agents { agent.hangUp() }
+    }
+
+    /// Comes back when all tunnels are up.
+    func allConnected(_ eventLoop: isolated EventLoop) async throws {
+        let begin = loop.now
+        while connected < agents.count {
+            guard loop.now - begin < Self.patience else {
+                throw TeleportError.connectionProblem(
+                    "\(agents.count - connected) of \(agents.count) tunnels are not up after \(Self.patience)")
+            }
+            try await eventLoop.sleep(for: .milliseconds(10))
+        }
     }
 
     /// Counts arrivals anew.

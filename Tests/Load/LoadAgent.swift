@@ -39,6 +39,8 @@ final class LoadAgent: ConnectionHandler {
         }
     }
 
+    func hangUp() { connection?.close() }
+
     func connection(_ connection: SSHConnection, verify hostKey: HostKeyOffer, answer: @escaping (HostKeyAnswer) -> Void) {
         answer(fleet.trust.judge(hostKey, now: fleet.loop.wallTime))
     }

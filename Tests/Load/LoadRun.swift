@@ -9,36 +9,27 @@ final class LoadRun {
     private let user: LoadUser
     private let loop: Loop
 
-    /// What is waited for at most; the figures say how long it took.
-    private static let patience: Duration = .seconds(120)
-    private static let tunnelPort: UInt16 = 3024
     private static let userPort: UInt16 = 3023
 
     init(_ plan: RunCommand, on eventLoop: isolated EventLoop) throws {
         self.plan = plan
         loop = eventLoop.inside
         func text(_ path: String) throws -> String { String(decoding: try FileIO.read(path, max: 1 << 20), as: UTF8.self) }
-        guard let address = IPAddress(plan.proxy), case let bytes = plan.proxy.split(separator: ".").compactMap({ UInt8($0) }),
-            bytes.count == 4
-        else {
-            throw TeleportError.badParameter("\(plan.proxy) is no address of 127.0.0.0/8")
-        }
-        fleet = try Fleet(
-            plan.sites, tunnelAddress: (bytes, Self.tunnelPort), trust: HubTrust(try text(plan.knownHosts)), on: loop)
+        fleet = try Fleet(plan.hub, on: loop)
         user = try LoadUser(
-            fleet, at: SocketAddress(address, port: Self.userPort), key: try text(plan.identity),
+            fleet, at: SocketAddress(try plan.hub.address(), port: Self.userPort), key: try text(plan.identity),
             certificate: try text("\(plan.identity)-cert.pub"))
     }
 
     func run(_ eventLoop: isolated EventLoop) async throws {
         var proxy = try running()
         let before = try proxy.memoryKiB
-        try say("sites \(plan.sites), memory of the proxy before: \(before) KiB")
+        try say("sites \(plan.hub.sites), memory of the proxy before: \(before) KiB")
 
         let cpu = try proxy.cpuTime
         fleet.dial()
-        try await connected(eventLoop)
-        let spent = (try proxy.cpuTime - cpu) / .milliseconds(1) / Double(plan.sites)
+        try await fleet.allConnected(eventLoop)
+        let spent = (try proxy.cpuTime - cpu) / .milliseconds(1) / Double(plan.hub.sites)
         try say(
             "connected: \(Histogram(fleet.arrivals)), attempts that failed: \(fleet.failures), \(rounded(spent)) ms of the processor a tunnel"
         )
@@ -49,23 +40,11 @@ final class LoadRun {
         fleet.begin()
         proxy.kill()
         while fleet.connected > 0 { try await eventLoop.sleep(for: .milliseconds(10)) }
-        try await connected(eventLoop)
+        try await fleet.allConnected(eventLoop)
         try say("back after the proxy was killed: \(Histogram(fleet.arrivals)), attempts that failed: \(fleet.failures)")
         proxy = try running()
         let memory = try proxy.memoryKiB
-        try say("memory of the new one: \(memory) KiB, \(rounded(Double(memory) / Double(plan.sites))) KiB a site in all")
-    }
-
-    /// All tunnels are up.
-    private func connected(_ eventLoop: isolated EventLoop) async throws {
-        let begin = loop.now
-        while fleet.connected < plan.sites {
-            guard loop.now - begin < Self.patience else {
-                throw TeleportError.connectionProblem(
-                    "\(plan.sites - fleet.connected) of \(plan.sites) tunnels are not up after \(Self.patience)")
-            }
-            try await eventLoop.sleep(for: .milliseconds(10))
-        }
+        try say("memory of the new one: \(memory) KiB, \(rounded(Double(memory) / Double(plan.hub.sites))) KiB a site in all")
     }
 
     /// Nothing but heartbeats.
@@ -80,7 +59,7 @@ final class LoadRun {
     }
 
     private func perTunnel(_ memory: Int, _ before: Int) -> String {
-        "\(memory) KiB, \(rounded(Double(memory - before) / Double(plan.sites))) KiB a tunnel"
+        "\(memory) KiB, \(rounded(Double(memory - before) / Double(plan.hub.sites))) KiB a tunnel"
     }
 
     private func ask(_ eventLoop: isolated EventLoop) async throws {
@@ -97,10 +76,10 @@ final class LoadRun {
         while user.open > 0, loop.now - end < .seconds(20) { try await eventLoop.sleep(for: .milliseconds(10)) }
         user.logOut()
         try say("channels: \(asked) asked for in \(plan.minutes) minutes, from the open to the echo: \(Histogram(user.latencies))")
-        guard user.failures.isEmpty, user.open == 0, fleet.connected == plan.sites else {
+        guard user.failures.isEmpty, user.open == 0, fleet.connected == plan.hub.sites else {
             let failures = user.failures.sorted { $0.key < $1.key }.map { "\($0.value) times: \($0.key)" }
             throw TeleportError.connectionProblem(
-                "\(user.open) channels without an answer, \(plan.sites - fleet.connected) tunnels lost; \(failures.joined(separator: "; "))"
+                "\(user.open) channels without an answer, \(plan.hub.sites - fleet.connected) tunnels lost; \(failures.joined(separator: "; "))"
             )
         }
     }
