@@ -115,6 +115,19 @@ struct CertificateCheckTests {
         #expect(user(try Certificate(blob: blob), .principal("toot")) == .badSignature)
     }
 
+    @Test func `a certificate that was believed before is judged anew, and what differs from it in a bit is refused`() throws {
+        let certificate = try Self.make(by: Self.userAuthority, .user)
+        #expect(user(certificate) == nil)
+        #expect(user(certificate) == nil)
+        #expect(user(certificate, .principal("bob")) == .principalNotListed("bob"))
+        #expect(user(certificate, now: Self.end) == .expired)
+        for position in [certificate.blob.count - 1, certificate.blob.count - 40] {
+            var forged = certificate.blob
+            forged[position] ^= 1
+            #expect(user(try Certificate(blob: forged)) == .badSignature)
+        }
+    }
+
     @Test func `a signature by SHA-1`() throws {
         let certificate = try Self.make(by: Self.userAuthority, .user)
         var signature = ByteWriter()

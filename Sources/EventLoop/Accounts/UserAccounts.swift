@@ -28,14 +28,17 @@ package enum UserAccounts {
     private static let groupsMax = 65_536
 
     package static func account(named name: String) throws(TeleportError) -> UserAccount? {
-        unsafe try find("the account \(name)") { entry, buffer, size, result in
-            unsafe getpwnam_r(name, entry, buffer, size, result)
-        }
+        try unsafe find("the account \(name)", { unsafe getpwnam_r(name, $0, $1, $2, $3) }) { unsafe UserAccount($0) }
     }
 
     package static func account(identifier: UInt32) throws(TeleportError) -> UserAccount? {
-        unsafe try find("the account \(identifier)") { entry, buffer, size, result in
-            unsafe getpwuid_r(identifier, entry, buffer, size, result)
+        try unsafe find("the account \(identifier)", { unsafe getpwuid_r(identifier, $0, $1, $2, $3) }) { unsafe UserAccount($0) }
+    }
+
+    /// The name of an account, without its groups: which name services know those may take long to find out.
+    package static func name(identifier: UInt32) throws(TeleportError) -> String? {
+        try unsafe find("the account \(identifier)", { unsafe getpwuid_r(identifier, $0, $1, $2, $3) }) {
+            unsafe String(cString: $0.pw_name)
         }
     }
 
@@ -85,19 +88,19 @@ package enum UserAccounts {
         UnsafeMutablePointer<passwd>, UnsafeMutablePointer<CChar>, Int, UnsafeMutablePointer<UnsafeMutablePointer<passwd>?>
     ) -> CInt
 
-    private static func find(
-        _ what: String, _ body: Search
-    ) throws(TeleportError) -> UserAccount? {
+    private static func find<Value>(
+        _ what: String, _ search: Search, _ value: (passwd) -> Value
+    ) throws(TeleportError) -> Value? {
         var size = 1024
         while true {
             var entry = unsafe passwd()
             var result: UnsafeMutablePointer<passwd>?
             var buffer = [CChar](repeating: 0, count: size)
-            var account: UserAccount?
+            var found: Value?
             let code = unsafe buffer.withUnsafeMutableBufferPointer { memory -> CInt in
                 guard let base = memory.baseAddress else { return EINVAL }
-                let code = unsafe body(&entry, base, memory.count, &result)
-                if code == 0, unsafe result != nil { account = unsafe UserAccount(entry) }
+                let code = unsafe search(&entry, base, memory.count, &result)
+                if code == 0, unsafe result != nil { found = unsafe value(entry) }
                 return code
             }
             if code == ERANGE, size < 1 << 20 {
@@ -105,7 +108,7 @@ package enum UserAccounts {
                 continue
             }
             // Some name services say "no such entry" so.
-            if [0, ENOENT, ESRCH].contains(code) { return account }
+            if [0, ENOENT, ESRCH].contains(code) { return found }
             throw UVError.errno("looking up \(what)", code)
         }
     }

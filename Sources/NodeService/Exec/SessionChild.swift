@@ -25,6 +25,7 @@ package enum SessionChild {
     package static func runIfAsked() {
         guard CommandLine.arguments.count == 2, CommandLine.arguments[1] == argument else { return }
         do {
+            _ = try? prepare()
             try ForkServer.serve(on: ForkServer.descriptor)
             try run()
         } catch {
@@ -32,6 +33,15 @@ package enum SessionChild {
             say("teleport: cannot start the session: \(error)\r\n", on: 2)
             LoginProcess.exit(failureStatus)
         }
+    }
+
+    /// Goes the way of a child and fails at its end, as nobody has a shell: what Swift's runtime makes at the first use of a type is there
+    /// before the forks.
+    private static func prepare() throws -> Never {
+        let nobody = UserAccount(name: "nobody", identifier: 0, group: 0, groups: [0], home: "/", shell: "")
+        let sent = SessionChildMessage(account: nobody, arguments: [[0x2d]], environment: ["A=B"], hasTerminal: false)
+        let message = try SessionChildMessage(decoding: sent.encoded())
+        try LoginProcess.execute(message.account.shell, arguments: message.arguments, environment: message.environment)
     }
 
     private static func run() throws -> Never {

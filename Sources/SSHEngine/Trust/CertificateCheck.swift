@@ -94,7 +94,7 @@ enum CertificateCheck {
     ) throws(CertificateDistrust) -> AcceptedCertificate {
         guard certificate.kind == demand.use else { throw .wrongType(certificate.kind) }
         let authority = try findAuthority(of: certificate, demand, authorities)
-        do throws(KeyError) { try certificate.verifySignature() } catch { throw CertificateDistrust(error) }
+        do throws(KeyError) { try authorities.verifySignature(of: certificate) } catch { throw CertificateDistrust(error) }
         try checkTime(certificate, demand, now)
         try checkCriticalOptions(certificate, demand)
         if demand.principals.isEmpty {

@@ -102,7 +102,7 @@ extension LoginCommand {
 /// The operating system's name for whoever runs this.
 enum LocalUser {
     static func name() throws(TeleportError) -> String? {
-        try UserAccounts.account(identifier: UserAccounts.effectiveIdentifier)?.name
+        try UserAccounts.name(identifier: UserAccounts.effectiveIdentifier)
     }
 }
 
