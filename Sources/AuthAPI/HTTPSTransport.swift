@@ -18,11 +18,17 @@ package final class HTTPSTransport: AuthTransport {
     private let client: HTTPClient
     private let servers: [HostPort]
     private let host: String?
+    private let socket: String?
     private let preferred = Lock(0)
 
     /// - Parameter identity: nil for a stranger.
-    package init(servers: [HostPort], name: ServerName, authorities: [String], identity: HostIdentity?, on eventLoop: EventLoop) {
+    /// - Parameter socket: the path of a unix socket behind which the server is; then `servers` names it in errors alone.
+    package init(
+        servers: [HostPort], name: ServerName, authorities: [String], identity: HostIdentity?, socket: String? = nil,
+        on eventLoop: EventLoop
+    ) {
         precondition(!servers.isEmpty, "an auth client needs a server")
+        self.socket = socket
         self.servers = servers
         let pem = authorities.joined(separator: "\n")
         var tls: HTTPClientTLS
@@ -53,7 +59,7 @@ package final class HTTPSTransport: AuthTransport {
                     HTTPClientRequest(
                         .post, "https://\(host.map { HostPort(host: $0, port: server.port) } ?? server)\(path)",
                         headers: [HTTPField("Content-Type", "application/json")], body: body, timeout: timeout,
-                        responseBytesMax: Endpoints.responseBytesMax, connectTo: server))
+                        responseBytesMax: Endpoints.responseBytesMax, connectTo: server, unixSocket: socket))
             } catch {
                 guard error.kind == .connectionProblem, !Task.isCancelled else { throw error }
                 last = .connectionProblem("the auth server \(server) cannot be reached: \(error.message)", cause: error)
@@ -74,6 +80,15 @@ extension AuthClient {
             transport: HTTPSTransport(
                 servers: servers, name: .authServer(cluster: identity.cluster), authorities: identity.tlsAuthorities, identity: identity,
                 on: eventLoop))
+    }
+
+    /// For a host of the cluster that reaches no auth server but through a unix socket of its own.
+    package init(socket: String, identity: HostIdentity, on eventLoop: EventLoop) {
+        let server = HostPort(host: TLSIdentity.authServerName(cluster: identity.cluster), port: 443)
+        self.init(
+            transport: HTTPSTransport(
+                servers: [server], name: .authServer(cluster: identity.cluster), authorities: identity.tlsAuthorities, identity: identity,
+                socket: socket, on: eventLoop))
     }
 
     /// For a stranger, who knows at most a pin: asks for the cluster's TLS authority, compares, and believes nobody else from then on.

@@ -8,6 +8,8 @@ package struct Config: Equatable, Sendable {
     package var pidFile: String?
     /// Whom to join and ask; the own auth server where one runs here.
     package var authServers: [HostPort]
+    /// `HOST:3080` of the proxy that the node dials, where no auth server can be reached: it joins there, and holds a tunnel from then on.
+    package var proxyServer: HostPort?
     package var authToken: String?
     /// One of them must fit; without any the first contact is not verified.
     package var caPins: [CAPin]
@@ -43,7 +45,8 @@ package struct Config: Equatable, Sendable {
     }
 
     package struct Node: Equatable, Sendable {
-        package var listen: SocketAddress
+        /// nil for a node that is reached through a tunnel of its own: it listens nowhere.
+        package var listen: SocketAddress?
         package var publicAddresses: [HostPort]
         package var labels: Labels
     }
@@ -125,12 +128,14 @@ package struct Config: Equatable, Sendable {
             addresses?.values.map { $0.with(defaultPort: port) } ?? []
         }
         authServers = overrides.authServers.isEmpty ? hosts(general?.authServers, port: ConfigDefaults.authPort) : overrides.authServers
-        // Who is told of another auth server wants none here, unless they say so.
-        if serves(.auth, file.auth?.enabled ?? (file.auth != nil || authServers.isEmpty)) {
-            guard !authServers.isEmpty || (authToken ?? "").isEmpty else {
+        proxyServer = overrides.proxyServer ?? general?.proxyServer?.with(defaultPort: ConfigDefaults.webPort)
+        // Who is told of another auth server or of a proxy wants none here, unless they say so.
+        if serves(.auth, file.auth?.enabled ?? (file.auth != nil || authServers.isEmpty && proxyServer == nil)) {
+            guard !authServers.isEmpty || (authToken ?? "").isEmpty || proxyServer != nil else {
                 throw .badParameter(
                     "a token joins a cluster that exists, and this process would start its own: name that cluster's auth server with "
-                        + "--auth-server or in teleport.auth_servers, or leave the token out")
+                        + "--auth-server or in teleport.auth_servers, or its proxy with --proxy or in teleport.proxy_server, or leave the "
+                        + "token out")
             }
             auth = Auth(
                 listen: listen(file.auth?.listenAddr, port: ConfigDefaults.authPort),
@@ -140,11 +145,11 @@ package struct Config: Equatable, Sendable {
         }
         if serves(.node, file.node?.enabled) {
             node = Node(
-                listen: listen(file.node?.listenAddr, port: ConfigDefaults.nodePort),
+                listen: proxyServer == nil ? listen(file.node?.listenAddr, port: ConfigDefaults.nodePort) : nil,
                 publicAddresses: hosts(file.node?.publicAddr, port: ConfigDefaults.nodePort),
                 labels: (file.node?.labels ?? [:]).merging(overrides.labels) { _, flag in flag })
         }
-        if serves(.proxy, file.proxy?.enabled) {
+        if serves(.proxy, file.proxy?.enabled ?? (file.proxy != nil || proxyServer == nil)) {
             proxy = Proxy(
                 listen: listen(file.proxy?.listenAddr, port: ConfigDefaults.proxyPort),
                 tunnelListen: listen(file.proxy?.tunnelListenAddr, port: ConfigDefaults.tunnelPort),
@@ -154,6 +159,7 @@ package struct Config: Equatable, Sendable {
                 tunnelPublicAddresses: hosts(file.proxy?.tunnelPublicAddr, port: ConfigDefaults.tunnelPort),
                 https: try Config.httpsFiles(key: file.proxy?.httpsKeyFile, cert: file.proxy?.httpsCertFile))
         }
+        if proxyServer != nil { try checkDialling(file, overrides) }
         if authServers.isEmpty, case .ip(let ip, let port)? = auth?.listen {
             let reachable = ip == .any4 ? IPAddress.loopback4 : ip == .any6 ? .loopback6 : ip
             authServers = [HostPort(host: "\(reachable)", port: port)]

@@ -14,6 +14,7 @@ package struct ConfigFile: Equatable, Sendable {
         var pidFile: String?
         var authToken: String?
         var authServers: OneOrMore<RemoteAddress>?
+        var proxyServer: RemoteAddress?
         var caPin: OneOrMore<CAPin>?
         var advertiseIP: String?
         var log: LogSection?
@@ -26,6 +27,7 @@ package struct ConfigFile: Equatable, Sendable {
             case pidFile = "pid_file"
             case authToken = "auth_token"
             case authServers = "auth_servers"
+            case proxyServer = "proxy_server"
             case caPin = "ca_pin"
             case advertiseIP = "advertise_ip"
             case connectionLimits = "connection_limits"

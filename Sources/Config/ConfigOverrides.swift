@@ -6,6 +6,7 @@ package struct ConfigOverrides: Equatable, Sendable {
     /// Exactly these services run.
     package var roles: [ServiceRole]?
     package var authServers: [HostPort] = []
+    package var proxyServer: HostPort?
     package var token: String?
     package var caPins: [CAPin] = []
     package var nodename: String?
@@ -26,7 +27,8 @@ package struct ConfigOverrides: Equatable, Sendable {
     ///
     /// - Throws: `BadParameter` that names the flag.
     package init(
-        roles: String? = nil, authServer: String? = nil, token: String? = nil, caPin: String? = nil, nodename: String? = nil,
+        roles: String? = nil, authServer: String? = nil, proxy: String? = nil, token: String? = nil, caPin: String? = nil,
+        nodename: String? = nil,
         labels: String? = nil, dataDir: String? = nil, listenIP: String? = nil, advertiseIP: String? = nil, pidFile: String? = nil,
         diagAddr: String? = nil, debug: Bool = false
     ) throws(TeleportError) {
@@ -35,6 +37,9 @@ package struct ConfigOverrides: Equatable, Sendable {
             try Self.flag("auth-server", authServer) { (text) throws(TeleportError) in
                 [try RemoteAddress(parsing: text).with(defaultPort: ConfigDefaults.authPort)]
             } ?? []
+        proxyServer = try Self.flag("proxy", proxy) { (text) throws(TeleportError) in
+            try RemoteAddress(parsing: text).with(defaultPort: ConfigDefaults.webPort)
+        }
         self.token = token
         caPins = try Self.flag("ca-pin", caPin) { (text) throws(TeleportError) in [try CAPin(parsing: text)] } ?? []
         self.nodename = nodename

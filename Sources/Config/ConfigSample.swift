@@ -16,6 +16,9 @@ package enum ConfigSample {
           # auth_token: 0123456789abcdef0123456789abcdef
           # auth_servers: ["10.1.0.5:3025"]
           # ca_pin: "sha256:6bb7a5c0a1ac4dcf7a3e4bb5b9d1a6a70a4b2d5ac0b7f3ce0a6f31b1b7c4d2e9"
+          # In place of auth_servers, for a node behind a firewall that reaches nothing but the
+          # cluster's proxy: it joins there, dials back by itself, and listens nowhere.
+          # proxy_server: proxy.example.com:3080
 
           # The address under which others reach this host, where it stands behind NAT.
           # advertise_ip: 203.0.113.7

@@ -9,10 +9,11 @@ extension Config {
         guard !roles.isEmpty else {
             throw .badParameter("no service is enabled: enable auth_service, proxy_service or ssh_service, or name them with --roles")
         }
-        guard !authServers.isEmpty else {
+        guard !authServers.isEmpty || proxyServer != nil else {
             throw TeleportError(
                 .missingParameter,
-                "no auth server is known: name one in teleport.auth_servers or with --auth-server, or enable auth_service here")
+                "no auth server is known: name one in teleport.auth_servers or with --auth-server, or for a node that reaches none a proxy "
+                    + "in teleport.proxy_server or with --proxy, or enable auth_service here")
         }
         if let authToken {
             guard !authToken.isEmpty, authToken.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
@@ -30,10 +31,34 @@ extension Config {
         try validateListeners()
     }
 
+    /// What a node that dials a proxy cannot be or have besides.
+    func checkDialling(_ file: ConfigFile, _ overrides: ConfigOverrides) throws(TeleportError) {
+        guard authServers.isEmpty else {
+            throw .badParameter(
+                "--proxy and --auth-server (teleport.proxy_server and teleport.auth_servers) are two ways into a cluster: a host that reaches "
+                    + "the auth server needs no tunnel, and one that does not has no use for its address; leave one out")
+        }
+        guard auth == nil, proxy == nil else {
+            throw .badParameter(
+                "a host that dials a proxy (--proxy, teleport.proxy_server) can only be a node: auth servers and proxies have to be reached "
+                    + "by others; use --roles=node, or disable auth_service and proxy_service")
+        }
+        let useless = [
+            ("ssh_service.listen_addr", file.node?.listenAddr != nil), ("ssh_service.public_addr", file.node?.publicAddr != nil),
+            ("teleport.advertise_ip", file.teleport?.advertiseIP != nil), ("--listen-ip", overrides.listenIP != nil),
+            ("--advertise-ip", overrides.advertiseIP != nil),
+        ]
+        if let (name, _) = useless.first(where: \.1) {
+            throw .badParameter(
+                "\(name) has no use beside --proxy or teleport.proxy_server: the node listens nowhere, and is reached through its tunnel alone"
+            )
+        }
+    }
+
     private func validateListeners() throws(TeleportError) {
         var listeners: [(key: String, address: SocketAddress)] = []
         if let auth { listeners.append(("auth_service.listen_addr", auth.listen)) }
-        if let node { listeners.append(("ssh_service.listen_addr", node.listen)) }
+        if let listen = node?.listen { listeners.append(("ssh_service.listen_addr", listen)) }
         if let proxy {
             listeners.append(("proxy_service.listen_addr", proxy.listen))
             listeners.append(("proxy_service.tunnel_listen_addr", proxy.tunnelListen))

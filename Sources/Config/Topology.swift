@@ -13,7 +13,8 @@ package struct Topology: Equatable, Sendable {
     /// One process: its services listen on one address, at the usual ports.
     package struct Host: Equatable, Sendable {
         package let name: String
-        package let address: IPAddress
+        /// nil for a node behind a firewall, which listens nowhere and dials its cluster's proxy.
+        package let address: IPAddress?
         package let roles: [ServiceRole]
         package let labels: Labels
         /// Whether it serves health and metrics, at their usual port.
@@ -84,14 +85,14 @@ private struct TopologyFile: Decodable {
 
     struct Host: Decodable {
         let name: HostName
-        let address: Address
+        let address: Address?
         let roles: [ServiceRole]?
         let labels: Labels?
         let diagnostics: Bool?
 
         var host: Topology.Host {
             Topology.Host(
-                name: name.text, address: address.ip, roles: roles ?? [], labels: labels ?? [:], diagnostics: diagnostics ?? false)
+                name: name.text, address: address?.ip, roles: roles ?? [], labels: labels ?? [:], diagnostics: diagnostics ?? false)
         }
 
         func has(_ role: ServiceRole) -> Bool { roles?.contains(role) ?? false }
@@ -211,9 +212,20 @@ private struct TopologyFile: Decodable {
             guard !roles.isEmpty, Set(roles).count == roles.count else {
                 throw entry.error("roles: each host has one or more, each once")
             }
+            guard let address = host.address?.ip else {
+                guard host.roles == [.node] else {
+                    throw entry.error(
+                        "address: only a node may go without: it stands behind a firewall then, and dials the cluster's proxy")
+                }
+                guard cluster.hosts.contains(where: { $0.value.has(.proxy) }) else {
+                    throw entry.error("address: cluster \(cluster.name.text) has no host with the role proxy for the node to dial")
+                }
+                guard host.diagnostics != true else { throw entry.error("diagnostics: a host without an address serves none") }
+                continue
+            }
             for role in roles {
-                if let other = listeners.updateValue("\(cluster.name.text)/\(host.name.text)", forKey: "\(role) \(host.address.ip)") {
-                    throw entry.error("\(other) has the role \(role.rawValue) on the same address \(host.address.ip)")
+                if let other = listeners.updateValue("\(cluster.name.text)/\(host.name.text)", forKey: "\(role) \(address)") {
+                    throw entry.error("\(other) has the role \(role.rawValue) on the same address \(address)")
                 }
             }
         }

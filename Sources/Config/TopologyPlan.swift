@@ -9,7 +9,8 @@ package struct TopologyPlan: Sendable {
     package struct Host: Sendable {
         package let cluster: String
         package let name: String
-        package let address: IPAddress
+        /// nil for a node that listens nowhere and dials its cluster's proxy.
+        package let address: IPAddress?
         package let roles: [ServiceRole]
         /// `DATA_DIR/CLUSTER/HOST`: the host's data directory, with its file, log and pid file in it.
         package let directory: String
@@ -17,6 +18,7 @@ package struct TopologyPlan: Sendable {
         fileprivate let hasDiagnostics: Bool
         fileprivate let joinToken: String
         fileprivate let authServer: IPAddress
+        fileprivate let proxy: IPAddress?
 
         package var configPath: String { directory + "/teleport.yaml" }
         package var logPath: String { directory + "/teleport.log" }
@@ -26,7 +28,10 @@ package struct TopologyPlan: Sendable {
         /// nil where it serves none.
         package var diagnostics: HostPort? { hasDiagnostics ? listen(ConfigDefaults.diagnosticsPort) : nil }
 
-        package func listen(_ port: UInt16) -> HostPort { HostPort(host: "\(address)", port: port) }
+        package func listen(_ port: UInt16) -> HostPort {
+            guard let address else { preconditionFailure("host \(name) listens nowhere") }
+            return HostPort(host: "\(address)", port: port)
+        }
     }
 
     /// Create `token` in the root, then `trustedCluster`, with the root's pin filled in, in the leaf.
@@ -57,7 +62,8 @@ package struct TopologyPlan: Sendable {
                 Host(
                     cluster: cluster.name, name: host.name, address: host.address, roles: host.roles,
                     directory: "\(dataDir)/\(cluster.name)/\(host.name)", labels: host.labels,
-                    hasDiagnostics: host.diagnostics, joinToken: token, authServer: cluster.address(of: .auth))
+                    hasDiagnostics: host.diagnostics, joinToken: token, authServer: cluster.address(of: .auth),
+                    proxy: cluster.anyAddress(of: .proxy))
             }
         }
         sites = topology.sites.compactMap { site in
@@ -105,7 +111,8 @@ package struct TopologyPlan: Sendable {
                     },
                     auth: auth.map { "\($0.listen(ConfigDefaults.authPort))" } ?? "", config: auth?.configPath ?? "",
                     nodes: hosts.filter { $0.roles.contains(.node) }.map { host in
-                        TopologySummary.Node(name: host.name, addr: "\(host.listen(ConfigDefaults.nodePort))")
+                        TopologySummary.Node(
+                            name: host.name, addr: host.address == nil ? "" : "\(host.listen(ConfigDefaults.nodePort))")
                     },
                     hosts: hosts.map { TopologySummary.Host($0) })
             } + sites.map(\.summary))
@@ -115,8 +122,12 @@ package struct TopologyPlan: Sendable {
 extension Topology.Cluster {
     /// A topology that was read has a host with every role that is asked for here.
     fileprivate func address(of role: ServiceRole) -> IPAddress {
-        guard let host = hosts.first(where: { $0.roles.contains(role) }) else { preconditionFailure("no host of \(name) is \(role)") }
-        return host.address
+        guard let address = anyAddress(of: role) else { preconditionFailure("no host of \(name) is \(role)") }
+        return address
+    }
+
+    fileprivate func anyAddress(of role: ServiceRole) -> IPAddress? {
+        hosts.first { $0.roles.contains(role) && $0.address != nil }?.address
     }
 }
 
@@ -125,14 +136,16 @@ extension TopologyPlan.Host {
     ///
     /// - Parameter caPin: of the host's cluster; an auth host needs none.
     package func configText(caPin: CAPin?) -> String {
-        func listen(_ port: UInt16) -> YAMLValue { .text("\(self.listen(port))") }
         let joins = !servesAuth
+        let dials = address == nil
+        func listen(_ port: UInt16) -> YAMLValue? { dials ? nil : .text("\(self.listen(port))") }
         let teleport = YAMLValue.map([
             "nodename": .text(name),
             "data_dir": .text(directory),
             "pid_file": .text(pidPath),
             "auth_token": joins ? .text(joinToken) : nil,
-            "auth_servers": joins ? .list([.text("\(HostPort(host: "\(authServer)", port: ConfigDefaults.authPort))")]) : nil,
+            "auth_servers": joins && !dials ? .list([.text("\(HostPort(host: "\(authServer)", port: ConfigDefaults.authPort))")]) : nil,
+            "proxy_server": dials ? proxy.map { .text("\(HostPort(host: "\($0)", port: ConfigDefaults.webPort))") } : nil,
             "ca_pin": joins ? caPin.map { .text("\($0)") } : nil,
             "log": .map(["output": .text(logPath)]),
             "diag_addr": diagnostics.map { .text("\($0)") },
@@ -186,6 +199,7 @@ package struct TopologySummary: Codable, Equatable, Sendable {
 
     package struct Node: Codable, Equatable, Sendable {
         package let name: String
+        /// Empty for one that holds a tunnel.
         package let addr: String
     }
 

@@ -33,8 +33,9 @@ package struct TopologySite: Sendable {
         let directory = "\(dataDir)/\(site.name)"
         self.directory = directory
         hosts = site.hosts.map { host in
-            Host(
-                name: host.name, listen: HostPort(host: "\(host.address)", port: ConfigDefaults.nodePort), labels: host.labels,
+            guard let address = host.address else { preconditionFailure("an sshd listens") }
+            return Host(
+                name: host.name, listen: HostPort(host: "\(address)", port: ConfigDefaults.nodePort), labels: host.labels,
                 directory: "\(directory)/\(host.name)")
         }
     }

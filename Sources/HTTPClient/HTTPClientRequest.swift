@@ -23,10 +23,13 @@ package struct HTTPClientRequest: Sendable {
     package var responseBytesMax: Int
     /// Whom to connect to instead of the host in the URL, which stays the name that the certificate has to bear.
     package var connectTo: HostPort?
+    /// The path of a unix socket, in place of any address.
+    package var unixSocket: String?
 
     package init(
         _ method: Method, _ url: String, headers: [HTTPField] = [], body: [UInt8] = [], timeout: Duration = .seconds(30),
-        connectTimeout: Duration = .seconds(10), responseBytesMax: Int = 16 << 20, connectTo: HostPort? = nil
+        connectTimeout: Duration = .seconds(10), responseBytesMax: Int = 16 << 20, connectTo: HostPort? = nil,
+        unixSocket: String? = nil
     ) {
         self.method = method
         self.url = url
@@ -36,6 +39,7 @@ package struct HTTPClientRequest: Sendable {
         self.connectTimeout = connectTimeout
         self.responseBytesMax = responseBytesMax
         self.connectTo = connectTo
+        self.unixSocket = unixSocket
     }
 }
 

@@ -82,6 +82,7 @@ final class Transfer {
             unsafe self.connectTo = curl.pointee.slist_append(nil, entry)
             try check(unsafe shim_set_list(curl, easy, CURLOPT_CONNECT_TO, self.connectTo))
         }
+        if let path = request.unixSocket { try set(CURLOPT_UNIX_SOCKET_PATH, path) }
     }
 
     private func setMethodAndBody() throws(TeleportError) {

@@ -10,6 +10,9 @@ internal import SSHWire
 final class NodeConnection: ConnectionHandler {
     private let server: NodeServer
     private let peer: SocketAddress
+    /// Our own address on the way to the client, where the connection itself has none.
+    private let local: SocketAddress?
+    private let ended: () -> Void
     private let logger: Logger
     private var admission: Admission?
     private var sockets: UserSockets?
@@ -28,9 +31,12 @@ final class NodeConnection: ConnectionHandler {
     /// Sessions at once on one connection: many more than a person opens, few enough that one client cannot fill the process table.
     private static let sessionsMax = 128
 
-    init(server: NodeServer, peer: SocketAddress) {
+    /// - Parameter ended: is called once, when nothing is left of the connection.
+    init(server: NodeServer, peer: SocketAddress, local: SocketAddress?, ended: @escaping () -> Void) {
         self.server = server
         self.peer = peer
+        self.local = local
+        self.ended = ended
         var logger = server.logger
         logger[metadataKey: "peer"] = "\(peer)"
         self.logger = logger
@@ -149,7 +155,7 @@ final class NodeConnection: ConnectionHandler {
             return refuse(request, .resourceShortage, "too many sessions on this connection")
         }
         let session = LoginEnvironment.Session(
-            client: peer, server: connection.local ?? server.configuration.address, identifier: server.randomness.uuid(),
+            client: peer, server: connection.local ?? local ?? server.configuration.address, identifier: server.randomness.uuid(),
             user: admission.grant.identity.name,
             cluster: server.configuration.cluster, hostUUID: server.configuration.uuid,
             webProxyAddress: server.configuration.webProxyAddress)
@@ -226,6 +232,7 @@ final class NodeConnection: ConnectionHandler {
         forwards = nil
         sockets = nil
         server.ended(self)
+        ended()
     }
 }
 

@@ -47,8 +47,21 @@ package final class NodeServer {
         return ConnectionConfiguration(engine: engine, randomness: randomness)
     }
 
-    private func accepted(from peer: SocketAddress) -> NodeConnection {
-        let connection = NodeConnection(server: self, peer: peer)
+    /// Serves a client who comes through a tunnel: SSH inside of the channel.
+    ///
+    /// - Parameter client: where they come from, by the word of the proxy.
+    /// - Parameter ended: is called once, when they have gone.
+    package func serve(_ request: ChannelOpenRequest, from client: SocketAddress, ended: @escaping () -> Void) {
+        let connection = accepted(from: client, by: request.connection.local, ended: ended)
+        _ = SSHConnection.over(
+            transport: ChannelTransport(accepting: request, peer: client), configuration: connectionConfiguration, handler: connection,
+            on: loop)
+    }
+
+    private func accepted(
+        from peer: SocketAddress, by local: SocketAddress? = nil, ended: @escaping () -> Void = {}
+    ) -> NodeConnection {
+        let connection = NodeConnection(server: self, peer: peer, local: local, ended: ended)
         connections[ObjectIdentifier(connection)] = connection
         counters.add("node_connections")
         return connection

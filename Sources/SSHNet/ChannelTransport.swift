@@ -33,6 +33,13 @@ package final class ChannelTransport: SSHTransport, ChannelHandler {
         channel.handler = self
     }
 
+    /// Accepts a channel that the peer opens for the purpose.
+    package init(accepting request: ChannelOpenRequest, peer: SocketAddress?) {
+        self.peer = peer
+        subsystem = nil
+        channel = request.accept(handler: self)
+    }
+
     /// Opens a channel of `connection` for the purpose; where the peer refuses it, its words are the error of the inner connection.
     package init(opening type: String, payload: [UInt8], on connection: SSHConnection, peer: SocketAddress? = nil) {
         self.peer = peer

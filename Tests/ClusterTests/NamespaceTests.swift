@@ -24,20 +24,63 @@ struct NamespaceTests {
         await networks.end()
     }
 
-    private func check(_ networks: SeparateNetworks) async throws {
-        let cluster = try await SeparateClusters(networks)
-        try await cluster.start()
-        for host in cluster.plan.hosts where host.cluster == "east" {
-            let route = try await networks.run(in: .hub, "/bin/bash", ["-c", "exec 3<>/dev/tcp/\(host.address)/3022"])
-            #expect(route.exit != .status(0) && route.errors.contains("unreachable"), "hub sees \(host.address) of east: \(route)")
+    @Test(
+        .enabled("needs root, iproute2 and a kernel with network namespaces, veth and policy routing") {
+            try await SeparateNetworks.arePossible()
+        })
+    func `a node from which nothing but the proxy can be reached is a node like any other`() async throws {
+        let networks = try await SeparateNetworks()
+        do {
+            try await networks.begin()
+            try await checkNode(networks)
+        } catch {
+            await networks.end()
+            throw error
         }
+        await networks.end()
+    }
+
+    private func checkNode(_ networks: SeparateNetworks) async throws {
+        let cluster = try await SeparateClusters(networks, "behind-nat")
+        try await cluster.start(until: "root@cam1")
+        try await expectNothingButTheProxy(cluster)
+        let input = [UInt8](repeating: 0x61, count: 1 << 20) + [0x0A]
+        let config = cluster.sshConfig
+        let proxyCommand = "ProxyCommand=/usr/bin/ssh -F \(config) -p 3023 %r@\(cluster.proxy) -s proxy:%h:%p"
+        for arguments in [
+            ["tsh"] + cluster.tshArguments + ["ssh", "root@cam1"], ["ssh", "-F", config, "-J", "\(cluster.proxy):3023", "cam1.hub"],
+            ["ssh", "-F", config, "-o", proxyCommand, "cam1"],
+        ] {
+            let outcome = try await cluster.run(arguments + ["cat; echo oops >&2; exit 3"], input: input)
+            #expect(outcome.exit == .status(3) && outcome.errors.hasSuffix("oops\n"), "\(arguments): \(outcome.exit) \(outcome.errors)")
+            #expect(outcome.output == input, "\(arguments): \(outcome.output.count) bytes came back")
+        }
+        let host = try #require(cluster.plan.hosts.first { $0.name == "cam1" })
+        let listening = try await networks.run(in: .east, "/bin/sh", ["-c", "cat /proc/net/tcp /proc/net/tcp6 | grep -c ' 0A '"])
+        #expect(listening.text == "0\n", "\(host.name) listens: \(listening)")
+    }
+
+    /// From the namespace `east`, nothing of the hub answers but the two ports of its proxy that agents and joining hosts need.
+    private func expectNothingButTheProxy(_ cluster: SeparateClusters) async throws {
         for host in cluster.plan.hosts where host.cluster == "hub" {
+            guard let address = host.address else { continue }
             for port in [3022, 3023, 3024, 3025, 3080] {
-                let dial = try await networks.run(in: .east, "/bin/bash", ["-c", "exec 3<>/dev/tcp/\(host.address)/\(port)"])
+                let dial = try await cluster.networks.run(in: .east, "/bin/bash", ["-c", "exec 3<>/dev/tcp/\(address)/\(port)"])
                 let isOpen = host.name == "proxy" && (port == 3024 || port == 3080)
-                #expect((dial.exit == .status(0)) == isOpen, "east dials \(host.address):\(port): \(dial)")
+                #expect((dial.exit == .status(0)) == isOpen, "east dials \(address):\(port): \(dial)")
             }
         }
+    }
+
+    private func check(_ networks: SeparateNetworks) async throws {
+        let cluster = try await SeparateClusters(networks, "two-sites")
+        try await cluster.start(until: "root@db1@east")
+        for host in cluster.plan.hosts where host.cluster == "east" {
+            let address = try #require(host.address)
+            let route = try await networks.run(in: .hub, "/bin/bash", ["-c", "exec 3<>/dev/tcp/\(address)/3022"])
+            #expect(route.exit != .status(0) && route.errors.contains("unreachable"), "hub sees \(address) of east: \(route)")
+        }
+        try await expectNothingButTheProxy(cluster)
         try await checkSessions(cluster)
     }
 
@@ -201,7 +244,7 @@ final class SeparateNetworks: Sendable {
     }
 }
 
-/// `topologies/two-sites.yaml`, each process in the namespace of its site.
+/// A topology, each process in the namespace of its site; a host without an address is in that of `east`.
 struct SeparateClusters {
     let networks: SeparateNetworks
     let plan: TopologyPlan
@@ -217,22 +260,23 @@ struct SeparateClusters {
         let proxies: Int
     }
 
-    init(_ networks: SeparateNetworks) async throws {
+    /// - Parameter topology: of a file in `topologies/`.
+    init(_ networks: SeparateNetworks, _ topology: String) async throws {
         self.networks = networks
         programs = try BuiltPrograms()
-        let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
-        let text = String(decoding: try FileIO.read("\(root)/topologies/two-sites.yaml"), as: UTF8.self)
+        let text = try ClusterHarness.text(of: topology)
             .replacing("127.0.1.", with: "198.51.100.").replacing("127.0.2.", with: "10.77.0.")
         plan = TopologyPlan(
-            try Topology(parsing: Array(text.utf8), file: "two-sites"), dataDir: "\(networks.directory)/data",
+            try Topology(parsing: Array(text.utf8), file: topology), dataDir: "\(networks.directory)/data",
             randomness: SystemRandomness(),
             now: SystemClock().wallTime())
     }
 
-    /// Starts every host, lets east join the hub, and waits for the tunnel.
-    func start() async throws {
+    /// Starts every host, lets east join the hub where it is a site, and waits until the node can be reached.
+    func start(until target: String) async throws {
         for site in [SeparateNetworks.Site.hub, .east] {
             let hosts = plan.hosts.filter { $0.cluster == site.rawValue }
+            guard !hosts.isEmpty else { continue }
             for host in hosts where host.servesAuth { try await start(host, site, caPin: nil) }
             var pin = ""
             try await until("the auth server of \(site) answers") {
@@ -240,20 +284,20 @@ struct SeparateClusters {
                 pin = status.ca_pin
                 return true
             }
-            for host in hosts where !host.servesAuth { try await start(host, site, caPin: try CAPin(parsing: pin)) }
-        }
-        for (site, nodes) in [(SeparateNetworks.Site.hub, 1), (.east, 2)] {
+            for host in hosts where !host.servesAuth {
+                try await start(host, host.address == nil ? .east : site, caPin: try CAPin(parsing: pin))
+            }
             try await until("the hosts of \(site) are there") {
                 guard let status = try await status(of: site) else { return false }
-                return status.nodes == nodes && status.proxies == 1
+                return status.nodes == hosts.count { $0.roles.contains(.node) } && status.proxies == 1
             }
         }
-        try await join()
+        if !plan.trusts.isEmpty { try await join() }
         try await makePerson()
         let clock = SystemClock()
-        let joined = clock.now()
-        try await until("the tunnel is up") { try await tsh(["ssh", "root@db1@east", "true"]).exit == .status(0) }
-        print("namespaces: db1@east reached \(clock.now() - joined) after east had joined")
+        let started = clock.now()
+        try await until("\(target) is reached") { try await tsh(["ssh", target, "true"]).exit == .status(0) }
+        print("namespaces: \(target) reached \(clock.now() - started) after its site had joined")
     }
 
     private func start(_ host: TopologyPlan.Host, _ site: SeparateNetworks.Site, caPin: CAPin?) async throws {

@@ -76,7 +76,7 @@ extension ConfigFileTests {
         #expect(config.authServers == [HostPort(host: "127.0.0.1", port: 3025)])
         #expect(config.auth?.clusterName == "host-1.example")
         #expect(config.auth?.listen.description == "0.0.0.0:3025")
-        #expect(config.node?.listen.description == "0.0.0.0:3022")
+        #expect(config.node?.listen?.description == "0.0.0.0:3022")
         #expect(config.proxy?.listen.description == "0.0.0.0:3023")
         #expect(config.proxy?.tunnelListen.description == "0.0.0.0:3024")
         #expect(config.proxy?.webListen.description == "0.0.0.0:3080")
@@ -128,7 +128,7 @@ extension ConfigFileTests {
         #expect((config.log.output, config.log.severity, config.log.format) == (.file("/var/log/teleport.log"), .warning, .json))
         #expect((config.limits.maxConnections, config.limits.maxPerAddress, config.limits.maxUnauthenticated) == (10, 5, 3))
         #expect(config.limits.authenticationDeadline == .seconds(90))
-        #expect(config.node?.listen.description == "10.0.0.2:3022")
+        #expect(config.node?.listen?.description == "10.0.0.2:3022")
         #expect(config.node?.publicAddresses == [HostPort(host: "db1.example", port: 3022)])
         #expect(config.node?.labels == ["env": "prod", "on": "no"])
         #expect(config.pidFile == "/run/teleport.pid")
@@ -152,7 +152,7 @@ extension ConfigFileTests {
         #expect(config.nodename == "other")
         #expect(config.authServers.map(\.description) == ["auth.example:3025"])
         #expect(config.authToken == "fedcba9876543210")
-        #expect(config.node?.listen.description == "127.0.0.5:4022")
+        #expect(config.node?.listen?.description == "127.0.0.5:4022")
         #expect(config.proxy?.webListen.description == "127.0.0.5:3080")
         #expect(config.node?.labels == ["env": "test", "x": "y", "z": "z"])
         #expect(config.log.severity == .debug)
@@ -182,13 +182,55 @@ extension ConfigFileTests {
 
     enum ConfigFlag: Sendable { case roles, authServer, caPin, labels, listenIP, diagAddr }
 
+    private static let twoWays =
+        "--proxy and --auth-server (teleport.proxy_server and teleport.auth_servers) are two ways into a cluster: a host that reaches the auth "
+        + "server needs no tunnel, and one that does not has no use for its address; leave one out"
+    private static let nodeOnly =
+        "a host that dials a proxy (--proxy, teleport.proxy_server) can only be a node: auth servers and proxies have to be reached by others; "
+        + "use --roles=node, or disable auth_service and proxy_service"
+    private static let noUse =
+        " has no use beside --proxy or teleport.proxy_server: the node listens nowhere, and is reached through its tunnel alone"
+
+    @Test func `who names a proxy is a node that dials it`() throws {
+        let flags = try ConfigOverrides(proxy: "proxy.example", token: "0123456789abcdef")
+        let config = try Config(overrides: flags, hostname: "h")
+        #expect(config.roles == [.node])
+        #expect(config.proxyServer == HostPort(host: "proxy.example", port: 3080))
+        #expect(config.node?.listen == nil && config.authServers.isEmpty)
+        let file = try Self.config("teleport: {proxy_server: \"10.0.0.1:443\"}\nssh_service: {labels: {env: prod}}\n")
+        #expect(file.roles == [.node] && file.node?.labels == ["env": "prod"])
+        #expect(file.proxyServer == HostPort(host: "10.0.0.1", port: 443))
+        #expect(try Self.config("teleport: {proxy_server: \"10.0.0.1:443\"}\n", flags).proxyServer == flags.proxyServer)
+        // Disabled by the flag, whatever the file says.
+        let disabled = try ConfigOverrides(roles: "node", proxy: "proxy.example")
+        #expect(try Self.config("auth_service: {enabled: yes}\nproxy_service: {enabled: yes}\n", disabled).roles == [.node])
+    }
+
+    @Test func `flags that contradict a proxy are named`() {
+        func refusal(_ flags: ConfigOverrides?, _ text: String = "") -> String? {
+            guard let flags else { return nil }
+            return message { () throws(TeleportError) in _ = try Self.config(text, flags) }
+        }
+        #expect(refusal(try? ConfigOverrides(authServer: "a", proxy: "p")) == Self.twoWays)
+        #expect(refusal(try? ConfigOverrides(authServer: "a"), "teleport: {proxy_server: p}\n") == Self.twoWays)
+        for roles in ["auth,node", "proxy,node", "auth", "proxy"] {
+            #expect(refusal(try? ConfigOverrides(roles: roles, proxy: "p")) == Self.nodeOnly, "\(roles)")
+        }
+        #expect(refusal(try? ConfigOverrides(proxy: "p", listenIP: "10.0.0.1")) == "--listen-ip" + Self.noUse)
+        #expect(refusal(try? ConfigOverrides(proxy: "p", advertiseIP: "10.0.0.1")) == "--advertise-ip" + Self.noUse)
+        #expect(
+            message { () throws(TeleportError) in _ = try ConfigOverrides(proxy: "a b") }
+                == "--proxy: node name \"a b\" may have only letters, digits, '-' and '.'")
+    }
+
     static let contradictions = [
         Refused(
             "auth_service: {enabled: no}\nssh_service: {enabled: no}\nproxy_service: {enabled: no}\n",
             "no service is enabled: enable auth_service, proxy_service or ssh_service, or name them with --roles"),
         Refused(
             "auth_service: {enabled: no}\n",
-            "no auth server is known: name one in teleport.auth_servers or with --auth-server, or enable auth_service here"),
+            "no auth server is known: name one in teleport.auth_servers or with --auth-server, or for a node that reaches none a proxy "
+                + "in teleport.proxy_server or with --proxy, or enable auth_service here"),
         Refused("proxy_service: {https_key_file: /k}\n", "proxy_service.https_key_file is given without https_cert_file"),
         Refused("proxy_service: {https_cert_file: /k}\n", "proxy_service.https_cert_file is given without https_key_file"),
         Refused(
@@ -201,7 +243,15 @@ extension ConfigFileTests {
         Refused(
             "teleport: {auth_token: 0123456789abcdef}\n",
             "a token joins a cluster that exists, and this process would start its own: name that cluster's auth server with "
-                + "--auth-server or in teleport.auth_servers, or leave the token out"),
+                + "--auth-server or in teleport.auth_servers, or its proxy with --proxy or in teleport.proxy_server, or leave the token out"
+        ),
+        Refused("teleport: {proxy_server: p, auth_servers: [a]}\n", twoWays),
+        Refused("teleport: {proxy_server: p}\nauth_service: {enabled: yes}\n", nodeOnly),
+        Refused("teleport: {proxy_server: p}\nauth_service: {cluster_name: hub}\n", nodeOnly),
+        Refused("teleport: {proxy_server: p}\nproxy_service: {enabled: yes}\n", nodeOnly),
+        Refused("teleport: {proxy_server: p}\nssh_service: {listen_addr: 10.0.0.1}\n", "ssh_service.listen_addr" + noUse),
+        Refused("teleport: {proxy_server: p}\nssh_service: {public_addr: db1.example}\n", "ssh_service.public_addr" + noUse),
+        Refused("teleport: {proxy_server: p, advertise_ip: 10.0.0.1}\n", "teleport.advertise_ip" + noUse),
     ]
 
     @Test(arguments: contradictions)
@@ -230,7 +280,9 @@ extension ConfigFileTests {
             let isKey = text.hasPrefix("#") && text.contains(/^# +(-|[a-z_]+:( |$))/)
             return isKey ? String(repeating: " ", count: line.count - text.count) + text.dropFirst(2) : String(line)
         }
-        let full = try Self.config(lines.joined(separator: "\n"))
+        _ = try ConfigFile(parsing: lines.joined(separator: "\n").bytes, file: "teleport.yaml")
+        // A host has one of two ways into its cluster.
+        let full = try Self.config(lines.filter { !$0.contains("proxy_server:") }.joined(separator: "\n"))
         #expect(full.proxy?.https != nil)
         #expect(full.auth?.tokens.first?.roles == [.node, .proxy])
         #expect(full.caPins.count == 1)

@@ -16,7 +16,7 @@ import Testing
 
     static let pin = "sha256:" + String(repeating: "0a", count: 32)
 
-    @Test(arguments: ["one-node", "two-sites", "three-sites"])
+    @Test(arguments: ["one-node", "two-sites", "three-sites", "behind-nat"])
     func `every host of every topology gets a file that a process can run with`(name: String) throws {
         let plan = try Self.plan(name)
         for host in plan.hosts {
@@ -26,7 +26,12 @@ import Testing
             #expect(config.nodename == host.name)
             #expect(config.dataDir == host.directory)
             let auth = try #require(plan.hosts.first { $0.cluster == host.cluster && $0.servesAuth })
-            #expect(config.authServers == [auth.listen(3025)])
+            if host.address == nil {
+                #expect(config.authServers.isEmpty && config.proxyServer == HostPort(host: "127.0.1.1", port: 3080))
+                #expect(config.node?.listen == nil)
+            } else {
+                #expect(config.authServers == [auth.listen(3025)] && config.proxyServer == nil)
+            }
             if host.servesAuth {
                 #expect(config.auth?.clusterName == host.cluster)
             } else {
@@ -87,10 +92,19 @@ import Testing
         for host in plan.hosts {
             let config = try Config(
                 file: try ConfigFile(parsing: host.configText(caPin: try CAPin(parsing: Self.pin)).bytes, file: "t"), hostname: "unused")
-            #expect(config.diagnostics == (host.roles.contains(.proxy) ? SocketAddress(host.address, port: 3000) : nil))
+            #expect(config.diagnostics == (host.roles.contains(.proxy) ? SocketAddress("\(host.listen(3000))") : nil))
         }
         #expect(plan.summary.clusters[0].hosts.map(\.diag) == ["127.0.1.1:3000", nil, nil])
         #expect(try JSONText.decode(TopologySummary.self, from: try plan.summaryText()) == plan.summary)
+    }
+
+    @Test func `a host without an address is a node that knows its proxy alone`() throws {
+        let plan = try Self.plan("behind-nat")
+        #expect(
+            try JSONText.encode(plan.summary.clusters[0].nodes)
+                == #"[{"addr":"127.0.1.3:3022","name":"web1"},{"addr":"","name":"cam1"}]"#)
+        let text = try #require(plan.hosts.last).configText(caPin: try CAPin(parsing: Self.pin))
+        #expect(!text.contains("127.0.1.2") && !text.contains("listen_addr"))
     }
 
     @Test func `users of a cluster are made with a role to begin with`() throws {
@@ -156,6 +170,20 @@ import Testing
             hub + "      - {name: b, address: 127.0.1.2, roles: []}\n",
             "t.yaml:5: clusters[0].hosts[1]: roles: each host has one or more, each once"),
         Refused(
+            hub + "      - {name: b, roles: [node, proxy]}\n",
+            "t.yaml:5: clusters[0].hosts[1]: address: only a node may go without: it stands behind a firewall then, and dials the cluster's "
+                + "proxy"),
+        Refused(
+            "clusters:\n  - name: hub\n    hosts:\n      - {name: a, address: 127.0.1.1, roles: [auth]}\n      - {name: b, roles: [node]}\n",
+            "t.yaml:5: clusters[0].hosts[1]: address: cluster hub has no host with the role proxy for the node to dial"),
+        Refused(
+            hub + "      - {name: b, roles: [node], diagnostics: yes}\n",
+            "t.yaml:5: clusters[0].hosts[1]: diagnostics: a host without an address serves none"),
+        Refused(
+            hub + "  - {name: branch, openssh_site_of: hub, hosts: [{name: a}]}\n",
+            "t.yaml:5: clusters[1].hosts[0]: address: only a node may go without: it stands behind a firewall then, and dials the cluster's "
+                + "proxy"),
+        Refused(
             hub + "  - name: hub\n    hosts: [{name: a, address: 127.0.2.1, roles: [auth]}]\n",
             "t.yaml:5: clusters[1]: a second cluster is called hub"),
         Refused(
@@ -210,6 +238,13 @@ import Testing
         let config = try Config(file: try ConfigFile(parsing: try Self.read(name), file: name), hostname: "unused")
         #expect(config.auth?.clusterName == cluster)
         #expect(config.roles == roles)
+    }
+
+    @Test func `the node behind a firewall of the example dials its proxy`() throws {
+        let config = try Config(file: try ConfigFile(parsing: try Self.read("behind_nat.yaml"), file: "behind_nat.yaml"), hostname: "h")
+        #expect(config.roles == [.node] && config.node?.listen == nil)
+        #expect(config.proxyServer == HostPort(host: "hub.example.com", port: 3080))
+        #expect(config.caPins.count == 1 && config.authToken != nil)
     }
 
     @Test func `the trusted cluster of the example is one`() throws {

@@ -26,7 +26,9 @@ struct TunnelAttackTests {
                 $0.authority = Authorities.shared.hubUser
                 $0.kind = .user
             }, reason: "is not a host's"),
-        Stranger(testDescription: "a node's certificate", claim: .agent(role: "Node"), reason: "role opens no tunnel"),
+        Stranger(
+            testDescription: "a node's certificate", claim: .agent(role: "Node"),
+            reason: "a node of cluster east opens no tunnel to a proxy of hub"),
         Stranger(testDescription: "an auth server's certificate", claim: .agent(role: "Auth"), reason: "role opens no tunnel"),
         Stranger(testDescription: "an administrator's identity", claim: .agent(role: "Admin"), reason: "role opens no tunnel"),
         Stranger(testDescription: "a certificate without a role", claim: .agent(role: nil), reason: "role opens no tunnel"),

@@ -41,7 +41,8 @@ struct Servers {
     struct Parts: Sendable {
         let snapshot: ClusterSnapshot
         let configuration: ConnectionConfiguration
-        let directory = SiteDirectory()
+        let sites = SiteDirectory()
+        let nodes = SiteDirectory()
         let peers = ProxyPeers()
         let authServer: String
         let users: SharedListener
@@ -53,9 +54,10 @@ struct Servers {
 extension Servers {
     init(_ parts: Parts, on loop: Loop) throws {
         tunnels = TunnelServer(
-            snapshot: parts.snapshot, directory: parts.directory, configuration: { parts.configuration }, on: loop, logger: parts.logger)
+            snapshot: parts.snapshot, sites: parts.sites, nodes: parts.nodes, authServer: parts.authServer,
+            configuration: { parts.configuration }, on: loop, logger: parts.logger)
         proxy = ProxyServer(
-            snapshot: parts.snapshot, registry: tunnels.registry, peers: parts.peers, authServer: parts.authServer,
+            snapshot: parts.snapshot, tunnels: tunnels, peers: parts.peers, authServer: parts.authServer,
             configuration: { parts.configuration }, on: loop, logger: parts.logger)
         try tunnels.listen(parts.agents)
         try proxy.listen(parts.users)
@@ -145,8 +147,8 @@ final class World {
     let proxyAddress: SocketAddress
     let tunnelAddress: SocketAddress
     let log = Lock<[String]>([])
-    private(set) var agents: AgentPool?
-    private let logger: Logger
+    private var pools: [AgentPool] = []
+    let logger: Logger
     private let parts: Servers.Parts
     /// The proxy's other loops.
     private(set) var others: [LoopBound<Servers>] = []
@@ -201,7 +203,7 @@ final class World {
     }
 
     func close() {
-        agents?.stop()
+        for pool in pools { pool.stop() }
         everywhere { servers in
             servers.proxy.close()
             servers.tunnels.close()
@@ -251,25 +253,29 @@ final class World {
 
     /// The agent pool of `east`, which dials.
     @discardableResult
-    func startAgents(_ state: ClusterState? = nil) throws -> AgentPool {
+    func startAgents(_ state: ClusterState? = nil, nodes: SiteRegistry? = nil) throws -> AgentPool {
         let claim = Claim.agent()
         let credential = AgentCredential(user: claim.keyID, credential: try claim.credential())
         let pool = AgentPool(
-            snapshot: ClusterSnapshot(state ?? east()), credential: { credential }, authServer: "\(trap.address)",
-            randomness: SystemRandomness(),
-            on: loop, logger: logger)
-        agents = pool
-        pool.start()
+            snapshot: ClusterSnapshot(state ?? east()), credential: { credential },
+            service: SiteService(authServer: "\(trap.address)", nodes: nodes ?? SiteRegistry(SiteDirectory(), on: loop), on: loop),
+            randomness: SystemRandomness(), on: loop, logger: logger)
+        run(pool)
         return pool
+    }
+
+    func run(_ pool: AgentPool) {
+        pools.append(pool)
+        pool.start()
     }
 
     /// Waits for lines of the log; the tests' time limit ends what never comes.
     func logged(_ text: String, isolation: isolated (any Actor)? = #isolation) async {
-        await turns(self) { $0.log.withLock { $0.contains { $0.contains(text) } } }
+        await turns { $0.log.withLock { $0.contains { $0.contains(text) } } }
     }
 
     func connected(_ sites: [String], isolation: isolated (any Actor)? = #isolation) async {
-        await turns(self) { $0.tunnels.registry.connected == sites }
+        await turns { $0.tunnels.registry.connected == sites }
     }
 
     /// A client of the proxy or of the tunnel server that has been let in or refused.
@@ -298,8 +304,8 @@ final class World {
         try await dial(tunnelAddress, user: name ?? claim.keyID, [try claim.credential()], opens: opens)
     }
 
-    private func turns(_ world: World, isolation: isolated (any Actor)? = #isolation, until condition: @escaping (World) -> Bool) async {
-        while !condition(world) {
+    func turns(isolation: isolated (any Actor)? = #isolation, until condition: @escaping (World) -> Bool) async {
+        while !condition(self) {
             await withCheckedContinuation { continuation in
                 loop.schedule(after: .milliseconds(2)) { continuation.resume() }
             }

@@ -15,7 +15,8 @@ final class AuthEndpoint: Sendable {
 
     /// Every node and proxy keeps a question open; proxies ask for many users.
     private static let connectionsMax = 16_384
-    private static let connectionsPerAddressMax = 1024
+    /// Of one proxy: two for each of some thousands of nodes that reach this server through it.
+    private static let connectionsPerAddressMax = 8192
 
     static func open(
         _ dispatcher: AuthDispatcher, clusterName: String, identity: HostIdentity, tlsAuthority: String, addresses: [SocketAddress],

@@ -40,6 +40,11 @@ package final class LoopGroup: Sendable {
 package struct PerLoop<Value>: Sendable {
     package let values: [LoopBound<Value>]
 
+    /// The one of this loop.
+    package func value(on eventLoop: isolated EventLoop) -> Value? {
+        values.first { $0.eventLoop === eventLoop }?.value(on: eventLoop)
+    }
+
     /// Runs `body` with each of them on its loop, in the order of the calls.
     package func forEach(_ body: @escaping @Sendable (Value) -> Void) {
         for bound in values {

@@ -25,7 +25,6 @@ final class ProxyRoute: ChannelHandler {
     private let asker: Asker
     private let server: ProxyServer
     private var then: ((Result<RouteEnd, TeleportError>) -> Void)?
-    private var site = ""
 
     init(_ user: ProxyConnection, for asker: Asker) {
         self.user = user
@@ -44,6 +43,11 @@ final class ProxyRoute: ChannelHandler {
                 NodeDialer.reach(address, what: what, timeout: ProxyServer.routeTimeout, on: server.loop) { [self] result in
                     finish(result.map { .stream($0.stream, greeting: $0.greeting) })
                 }
+            case .tunnel(let node):
+                log("a route to a node that dials", [("node", node.hostname), ("uuid", node.uuid)])
+                try openTransport(
+                    through: try server.nodes.tunnel(to: node),
+                    to: TransportDestination(to: node, for: user.identity?.name ?? "", from: user.peer.description))
             case .site(let site, let host, let port):
                 log("a route to a site", [("site", site), ("host", host)])
                 try openTransport(site, host: host, port: port)
@@ -68,10 +72,13 @@ final class ProxyRoute: ChannelHandler {
     }
 
     private func openTransport(_ site: String, host: String, port: UInt16) throws(TeleportError) {
-        self.site = site
         let destination = TransportDestination(
             host: host, port: port, user: user.identity?.name ?? "", roles: user.identity?.roles ?? [], client: user.peer.description)
-        switch try server.registry.tunnel(to: site) {
+        try openTransport(through: try server.registry.tunnel(to: site), to: destination)
+    }
+
+    private func openTransport(through tunnel: SiteRegistry.Tunnel, to destination: TransportDestination) throws(TeleportError) {
+        switch tunnel {
         case .here(let tunnel): try tunnel.transport(to: destination, timeout: ProxyServer.routeTimeout, handler: self)
         case .elsewhere(let place):
             // What the peer has sent ahead is taken in before.
@@ -108,7 +115,7 @@ final class ProxyRoute: ChannelHandler {
     }
 
     func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
-        finish(.failure(.refusedBySite(site, reason, message)))
+        finish(.failure(.refused(reason, message)))
     }
 
     func channel(_ channel: SSHChannel, received data: Span<UInt8>) {

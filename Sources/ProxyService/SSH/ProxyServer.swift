@@ -14,6 +14,7 @@ internal import SSHWire
 package final class ProxyServer {
     let loop: Loop
     let registry: SiteRegistry
+    let nodes: SiteRegistry
     let peers: ProxyPeers
     let logger: Logger
     private(set) var snapshot: ClusterSnapshot
@@ -28,15 +29,17 @@ package final class ProxyServer {
     static let routeTimeout: Duration = .seconds(15)
     private static let farewell = "the proxy is shutting down"
 
-    /// - Parameter registry: of the same loop.
-    /// - Parameter configuration: asked for every connection, so that a renewed host certificate is used at once.
+    /// - Parameters:
+    ///   - tunnels: of the same loop.
+    ///   - configuration: asked for every connection, so that a renewed host certificate is used at once.
     package init(
-        snapshot: ClusterSnapshot, registry: SiteRegistry, peers: ProxyPeers, authServer: String,
+        snapshot: ClusterSnapshot, tunnels: TunnelServer, peers: ProxyPeers, authServer: String,
         configuration: @escaping () -> ConnectionConfiguration, on loop: Loop, logger: Logger
     ) {
         self.authServer = authServer
         self.snapshot = snapshot
-        self.registry = registry
+        registry = tunnels.registry
+        nodes = tunnels.nodes
         self.peers = peers
         self.configuration = configuration
         self.loop = loop

@@ -6,26 +6,31 @@ internal import SSHEngine
 package import SSHNet
 internal import SSHWire
 
-/// Keeps a tunnel to every proxy of every root cluster: runs ``AgentPoolPlan`` on a timer and on every change.
+/// Keeps a tunnel to every proxy of the clusters that a ``TunnelService`` is for: runs ``AgentPoolPlan`` on a timer and on every change.
 ///
-/// Bound to its loop. Dials on behalf of a proxy only what this cluster has registered.
+/// Bound to its loop. What a proxy asks for is the service's to give or to refuse.
 package final class AgentPool {
     let loop: Loop
     private let credential: () -> AgentCredential
-    private let authServer: String
+    private let service: any TunnelService
     private let randomness: any Randomness
     private let logger: Logger
     private var snapshot: ClusterSnapshot
     private var agents: [TunnelEndpoint: TunnelAgent] = [:]
     private var states: [TunnelEndpoint: AgentState] = [:]
     private var backoffs: [TunnelEndpoint: Backoff] = [:]
-    /// Proxies that a root cluster has told us of, by root cluster.
+    /// Proxies that a cluster has told us of, by cluster.
     private var discovered: [String: [String]] = [:]
+    /// Which agent leads to a proxy, by the key id of the proxy's certificate.
+    private var proxies: [String: TunnelAgent] = [:]
+    /// Addresses that rest because another tunnel leads to their proxy, by the key id of its certificate.
+    private var doubles: [TunnelEndpoint: String] = [:]
     private var timer: LoopTimer?
     private var isStopped = false
     private var isAccepting = true
     /// Connections through this agent that stand or are being made.
     private var passing = 0
+    private var authConnections = 0
     private var idle: (() -> Void)?
     /// Told whenever ``connected`` or ``standings`` may have changed.
     package var onChange: (() -> Void)?
@@ -38,22 +43,20 @@ package final class AgentPool {
     /// A proxy that takes the connection and does not finish the login within this is dialled anew. Where thousands dial at once, most of it is spent
     /// waiting to be accepted: who gave up sooner would only have to wait again.
     package static let loginTimeMax: Duration = .seconds(30)
-    /// A node that takes no connection within this, or says nothing on it, is not reachable.
-    private static let nodeTimeout: Duration = .seconds(10)
+    /// How long an address rests that led to a proxy to which another one leads already.
+    private static let doubleRest: Duration = .seconds(60)
     /// What one tunnel channel may hold in flight: a wide window, because the path to a site may be long.
     private static let channelWindow: UInt32 = 8 << 20
 
     /// - Parameters:
     ///   - credential: asked for every connection, so that a renewed certificate is used at once.
-    ///   - authServer: `HOST:PORT` of this cluster's auth API, for those who ask for it through a tunnel.
     package init(
-        snapshot: ClusterSnapshot, credential: @escaping () -> AgentCredential, authServer: String, randomness: any Randomness,
-        on loop: Loop,
-        logger: Logger
+        snapshot: ClusterSnapshot, credential: @escaping () -> AgentCredential, service: any TunnelService, randomness: any Randomness,
+        on loop: Loop, logger: Logger
     ) {
         self.snapshot = snapshot
         self.credential = credential
-        self.authServer = authServer
+        self.service = service
         self.randomness = randomness
         self.loop = loop
         self.logger = logger
@@ -65,7 +68,8 @@ package final class AgentPool {
 
     package func update(_ snapshot: ClusterSnapshot) {
         self.snapshot = snapshot
-        discovered = discovered.filter { snapshot.rootClusters.contains($0.key) }
+        let clusters = Set(service.tunnels(in: snapshot).map(\.cluster))
+        discovered = discovered.filter { clusters.contains($0.key) }
         reconcile()
     }
 
@@ -97,9 +101,10 @@ package final class AgentPool {
         for agent in agents.values { agent.stop("the agent is shutting down") }
         agents = [:]
         states = [:]
+        proxies = [:]
     }
 
-    /// Root clusters to which a tunnel is up.
+    /// Clusters to which a tunnel is up.
     package var connected: [String] {
         Set(states.filter { $0.value == .connected }.map(\.key.cluster)).sorted()
     }
@@ -108,9 +113,9 @@ package final class AgentPool {
 
     // MARK: The plan
 
-    /// What this cluster itself lists comes first, so that no root cluster crowds out another by what it announces.
+    /// What the service itself lists comes first, so that no cluster crowds out another by what it announces.
     private var wanted: [TunnelEndpoint] {
-        let records = snapshot.reverseTunnels
+        let records = service.tunnels(in: snapshot)
         func endpoints(_ addresses: (ReverseTunnelRecord) -> [String]) -> [TunnelEndpoint] {
             records.flatMap { record in addresses(record).map { TunnelEndpoint(cluster: record.cluster, address: $0) } }
         }
@@ -134,9 +139,13 @@ package final class AgentPool {
                 logger.info(
                     "ending a tunnel that is no longer wanted",
                     metadata: ["cluster": "\(endpoint.cluster)", "address": "\(endpoint.address)"])
-                agents.removeValue(forKey: endpoint)?.stop("this cluster no longer trusts the root cluster")
                 states[endpoint] = nil
                 backoffs[endpoint] = nil
+                doubles[endpoint] = nil
+                if let agent = agents.removeValue(forKey: endpoint) {
+                    forget(agent, wakingDoublesAfter: .zero)
+                    agent.stop("this tunnel is no longer wanted")
+                }
             }
         }
         timer?.cancel()
@@ -159,11 +168,14 @@ package final class AgentPool {
         guard agents[endpoint] === agent else { return }
         agents[endpoint] = nil
         var backoff = backoffs[endpoint] ?? Self.backoff
-        let delay = backoff.next(randomness)
+        let delay = agent.isDouble ? Self.doubleRest : backoff.next(randomness)
         backoffs[endpoint] = backoff
         states[endpoint] = .waiting(retryAt: loop.now + delay)
-        logger.warning(
-            "no tunnel",
+        doubles[endpoint] = agent.isDouble ? agent.proxy : nil
+        if !agent.isDouble { forget(agent, wakingDoublesAfter: delay) }
+        // One that is a second way to where a tunnel leads already is nothing that a person has to look at.
+        logger.log(
+            level: agent.isDouble ? .debug : .warning, "no tunnel",
             metadata: [
                 "cluster": "\(endpoint.cluster)", "address": "\(endpoint.address)", "error": "\(error?.message ?? "the proxy ended it")",
                 "retry_ms": "\(delay.clampedMilliseconds)",
@@ -189,11 +201,12 @@ package final class AgentPool {
         return ConnectionConfiguration(engine: engine, randomness: randomness, keepAlive: Self.heartbeat)
     }
 
-    /// The tunnel server must be a proxy of the root cluster, by a certificate of that cluster's host authority.
-    func judge(_ hostKey: HostKeyOffer, of endpoint: TunnelEndpoint) -> HostKeyAnswer {
+    /// The tunnel server must be a proxy of the cluster, by a certificate of that cluster's host authority, and one to which no other agent leads:
+    /// where a proxy is known by two addresses, the tunnels would take each other's place for ever.
+    func judge(_ hostKey: HostKeyOffer, of endpoint: TunnelEndpoint, for agent: TunnelAgent) -> HostKeyAnswer {
         guard case .certificate(let certificate) = hostKey.identity else { return .reject(reason: "the tunnel server has a bare key") }
         do throws(CertificateDistrust) {
-            // Any proxy of the root cluster will do, whatever name it was dialled by: its own name is what it must prove.
+            // Any proxy of the cluster will do, whatever name it was dialled by: its own name is what it must prove.
             _ = try HostCertificateCheck(authorities: snapshot.hostAuthorities)
                 .judge(certificate, name: certificate.keyID, cluster: endpoint.cluster, now: loop.wallTime)
         } catch {
@@ -202,55 +215,44 @@ package final class AgentPool {
         guard certificate.extensions[CertificateExtension.role] == SystemRole.proxy.rawValue,
             certificate.extensions[CertificateExtension.authority] == endpoint.cluster
         else { return .reject(reason: "the certificate is not one of a proxy of cluster \(endpoint.cluster)") }
+        agent.proxy = certificate.keyID
+        guard proxies[certificate.keyID] ?? agent === agent else {
+            agent.isDouble = true
+            return .reject(reason: "another tunnel leads to this proxy already")
+        }
+        proxies[certificate.keyID] = agent
         return .accept
     }
 
-    /// Dials what a proxy asks for, if it is registered here, and confirms or refuses the channel.
+    /// The other addresses of the proxy, where it has some, may lead to it when this one does not.
+    private func forget(_ agent: TunnelAgent, wakingDoublesAfter delay: Duration) {
+        guard let proxy = agent.proxy, proxies[proxy] === agent else { return }
+        proxies[proxy] = nil
+        for (endpoint, other) in doubles where other == proxy { states[endpoint] = .waiting(retryAt: loop.now + delay) }
+        doubles = doubles.filter { $0.value != proxy }
+    }
+
     func serve(_ destination: TransportDestination, _ request: ChannelOpenRequest, from cluster: String) {
         logger.debug(
             "a proxy asks for a connection",
             metadata: [
                 "cluster": "\(cluster)", "host": "\(destination.host)", "user": "\(destination.user)", "client": "\(destination.client)",
             ])
-        do throws(TeleportError) {
-            guard isAccepting else { throw .connectionProblem("the agent of \(snapshot.clusterName) is shutting down") }
-            switch destination.host {
-            case TransportDestination.nodeList:
-                let roles = try snapshot.localRoles(destination.roles, of: destination.user, from: cluster)
-                let identity = AccessIdentity(cluster: cluster, name: destination.user, roles: roles, logins: [])
-                NodeListChannel.serve(try NodeList(snapshot, visibleTo: identity).json(), request)
-            case TransportDestination.authService:
-                let what = "the auth server of \(snapshot.clusterName)"
-                passing += 1
-                NodeDialer.dial(authServer, what: what, timeout: Self.nodeTimeout, on: loop) { [self] result in
-                    pass(result.map { ($0, []) }, request)
-                }
-            default:
-                let target = try RouteTarget(host: destination.host, port: destination.port)
-                guard case .node(let node, let address) = try Router.route(to: target, in: snapshot, isSite: { _ in false }) else {
-                    throw .notFound("no such node in \(snapshot.clusterName)")
-                }
-                connect(address, what: "node \(node.hostname) at \(address)", request)
-            }
-        } catch {
-            request.refuse(error.kind == .connectionProblem ? .connectFailed : .administrativelyProhibited, error.message)
+        guard isAccepting else {
+            return request.refuse(.connectFailed, "the agent of \(snapshot.clusterName) is shutting down")
         }
-    }
-
-    private func connect(_ address: String, what: String, _ request: ChannelOpenRequest) {
         passing += 1
-        NodeDialer.reach(address, what: what, timeout: Self.nodeTimeout, on: loop) { [self] result in
-            pass(result.map { ($0.stream, $0.greeting) }, request)
-        }
+        service.serve(destination, request, from: cluster, in: snapshot) { [self] in left() }
     }
 
-    private func pass(_ result: Result<(stream: Stream, greeting: [UInt8]), TeleportError>, _ request: ChannelOpenRequest) {
-        switch result {
-        case .success(let (stream, greeting)):
-            ChannelPipe.accept(request, stream, greeting: greeting) { [self] in left() }
-        case .failure(let error):
-            request.refuse(.connectFailed, error.message)
-            left()
-        }
+    // MARK: Towards the auth server
+
+    /// Leads `stream`, which is paused, to the auth server of the cluster that the tunnels lead to; closes it where none is up.
+    package func connectToAuthServer(_ stream: Stream) {
+        let connected = states.filter { $0.value == .connected }.keys.sorted { ($0.cluster, $0.address) < ($1.cluster, $1.address) }
+        guard !connected.isEmpty else { return stream.close() }
+        // Each has its turn: one of the proxies may be cut off from the auth server.
+        authConnections &+= 1
+        agents[connected[authConnections % connected.count]]?.openChannel(to: TransportDestination.authService, joining: stream)
     }
 }

@@ -25,6 +25,10 @@ final class TunnelAgent: ConnectionHandler {
     private let logger: Logger
     private var connection: SSHConnection?
     private var isEnded = false
+    /// To which it leads, by the key id of the proxy's certificate, once that has been believed.
+    var proxy: String?
+    /// Whether another tunnel leads there already.
+    var isDouble = false
 
     init(_ endpoint: TunnelEndpoint, pool: AgentPool, logger: Logger) {
         self.endpoint = endpoint
@@ -51,6 +55,14 @@ final class TunnelAgent: ConnectionHandler {
         connection?.disconnect(.byApplication, reason)
     }
 
+    /// Opens a channel towards the proxy and joins it to `stream`, which is closed where there is no channel.
+    func openChannel(to service: String, joining stream: Stream) {
+        let destination = TransportDestination(host: service, port: 0, user: "", roles: [], client: "")
+        guard let connection, let json = try? destination.json() else { return stream.close() }
+        let open = ChannelOpenType.transport(destination: json)
+        connection.openChannel(type: open.type, payload: open.payload(), handler: ChannelToProxy(stream, logger))
+    }
+
     private func finish(_ error: TeleportError?) {
         connection = nil
         guard !isEnded else { return }
@@ -61,7 +73,7 @@ final class TunnelAgent: ConnectionHandler {
     // MARK: ConnectionHandler
 
     func connection(_ connection: SSHConnection, verify hostKey: HostKeyOffer, answer: @escaping (HostKeyAnswer) -> Void) {
-        answer(pool.judge(hostKey, of: endpoint))
+        answer(pool.judge(hostKey, of: endpoint, for: self))
     }
 
     func connectionReady(_ connection: SSHConnection) {
@@ -95,4 +107,27 @@ final class TunnelAgent: ConnectionHandler {
     func connectionClosed(_ connection: SSHConnection, error: TeleportError?) {
         finish(error)
     }
+}
+
+/// A channel of an agent's own until it is open: then it is joined to its stream.
+private final class ChannelToProxy: ChannelHandler {
+    private let stream: Stream
+    private let logger: Logger
+
+    init(_ stream: Stream, _ logger: Logger) {
+        self.stream = stream
+        self.logger = logger
+    }
+
+    func channelOpened(_ channel: SSHChannel) {
+        ChannelPipe.join(channel, stream)
+    }
+
+    func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
+        logger.warning("the proxy opened no way to the auth server", metadata: ["reason": "\(message)"])
+        stream.close()
+    }
+
+    func channel(_ channel: SSHChannel, received data: Span<UInt8>) {}
+    func channelClosed(_ channel: SSHChannel) {}
 }

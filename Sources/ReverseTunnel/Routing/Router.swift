@@ -5,6 +5,8 @@ package import ClusterModel
 package enum Route: Equatable, Sendable {
     /// A node of this cluster, dialled from here.
     case node(Node, address: String)
+    /// A node of this cluster that holds a tunnel of its own.
+    case tunnel(Node)
     /// A node of another site: its own agent finds it among what is registered there.
     case site(String, host: String, port: UInt16)
 }
@@ -37,10 +39,7 @@ package enum Router {
     /// - Throws: `notFound` where nothing is registered under that name and port, `badParameter` where several nodes bear the name.
     package static func local(host: String, port: UInt16, in snapshot: ClusterSnapshot) throws(TeleportError) -> Route {
         let node = try registered(host: host, port: port, in: snapshot)
-        guard !node.addr.isEmpty else {
-            throw .connectionProblem("node \(node.hostname) has no address: it is reached through a tunnel of its own, which is not up")
-        }
-        return .node(node, address: node.addr)
+        return node.addr.isEmpty ? .tunnel(node) : .node(node, address: node.addr)
     }
 
     private static func registered(host: String, port: UInt16, in snapshot: ClusterSnapshot) throws(TeleportError) -> Node {

@@ -1,9 +1,9 @@
 package import Base
-internal import ClusterModel
+package import ClusterModel
 
 /// What a `teleport-transport` channel's open message carries: where the agent should dial, and for whom.
 package struct TransportDestination: Codable, Equatable, Sendable {
-    /// A node's name, UUID or address; or one of the agent's own services, ``authService`` or ``nodeList``.
+    /// A node's name, UUID or address; or one of the services of the other side, ``authService`` or ``nodeList``.
     package let host: String
     /// 0 stands for whatever port the node has.
     package let port: UInt16
@@ -14,7 +14,7 @@ package struct TransportDestination: Codable, Equatable, Sendable {
     /// The user's own address, for the agent's log.
     package let client: String
 
-    /// The site's auth API, mutual TLS inside.
+    /// The auth API, mutual TLS inside: the site's, where a proxy asks; the proxy's own cluster's, where the agent of one of its nodes asks.
     package static let authService = "@auth"
     /// The site's registered nodes as JSON.
     package static let nodeList = "@nodes"
@@ -25,6 +25,11 @@ package struct TransportDestination: Codable, Equatable, Sendable {
         self.user = user
         self.roles = roles
         self.client = client
+    }
+
+    /// A node's own SSH server, through the tunnel that it holds.
+    package init(to node: Node, for user: String, from client: String) {
+        self.init(host: node.uuid, port: 0, user: user, roles: [], client: client)
     }
 
     package init(json: String) throws(TeleportError) {

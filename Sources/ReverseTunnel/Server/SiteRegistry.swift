@@ -1,4 +1,5 @@
 package import Base
+package import ClusterModel
 package import EventLoop
 
 /// The tunnels of one loop, and the way to those of the others.
@@ -44,15 +45,23 @@ package final class SiteRegistry {
         return .here(try tunnel(at: place))
     }
 
+    /// Of nodes that dial in by themselves: the tunnel of one.
+    package func tunnel(to node: Node) throws(TeleportError) -> Tunnel {
+        guard isConnected(node.uuid) else {
+            throw .connectionProblem("node \(node.hostname) is not connected: it holds no tunnel to this proxy")
+        }
+        return try tunnel(to: node.uuid)
+    }
+
     /// - Parameter place: of this loop.
     func tunnel(at place: TunnelPlace) throws(TeleportError) -> TunnelConnection {
-        guard let tunnel = tunnels[place.number] else { throw .connectionProblem("the tunnel to the site has just ended") }
+        guard let tunnel = tunnels[place.number] else { throw .connectionProblem("the tunnel has just ended") }
         return tunnel
     }
 
     /// Takes in an agent that has proven who it is. An older connection of the same agent ends: it is what the agent left behind.
     func add(_ tunnel: TunnelConnection) throws(TeleportError) {
-        let (place, replaced) = try directory.add(tunnel.cluster, agent: tunnel.agent, in: home)
+        let (place, replaced) = try directory.add(tunnel.destination, agent: tunnel.agent, in: home)
         tunnel.number = place.number
         tunnels[place.number] = tunnel
         for old in replaced {
@@ -65,7 +74,7 @@ package final class SiteRegistry {
 
     func remove(_ tunnel: TunnelConnection) {
         guard let number = tunnel.number, tunnels.removeValue(forKey: number) != nil else { return }
-        directory.remove(number, of: tunnel.cluster)
+        directory.remove(number, of: tunnel.destination)
     }
 
     /// Ends every tunnel of this loop that `mustGo` names: trust was removed, or an authority has changed.

@@ -3,7 +3,7 @@ internal import EventLoop
 internal import SSHNet
 internal import SSHWire
 
-/// A channel towards a site until there is a connection behind it: then its handler takes over.
+/// A channel towards an agent until there is a connection behind it: then its handler takes over.
 final class TransportOpening: ChannelHandler {
     /// What an OpenSSH client that serves SOCKS has to be asked.
     struct Socks {
@@ -13,7 +13,8 @@ final class TransportOpening: ChannelHandler {
     }
 
     private let handler: any ChannelHandler
-    private let cluster: String
+    /// Names the tunnel's destination in what the user reads.
+    private let title: String
     private var socks: Socks?
     /// Whether the SOCKS server says that it has connected.
     private var isConnected = false
@@ -24,9 +25,9 @@ final class TransportOpening: ChannelHandler {
     /// - Parameters:
     ///   - socks: nil for an agent of ours, which has dialled when it confirms the channel.
     ///   - answered: is called once, when the site is no longer waited for.
-    init(_ handler: any ChannelHandler, cluster: String, socks: Socks?, answered: @escaping () -> Void) {
+    init(_ handler: any ChannelHandler, title: String, socks: Socks?, answered: @escaping () -> Void) {
         self.handler = handler
-        self.cluster = cluster
+        self.title = title
         self.socks = socks
         self.answered = answered
     }
@@ -37,7 +38,7 @@ final class TransportOpening: ChannelHandler {
 
     private func timeOut(_ channel: SSHChannel) {
         guard answered != nil, !isOver else { return }
-        refuse(channel, .connectFailed, "site \(cluster) did not answer in time")
+        refuse(channel, .connectFailed, "\(title) did not answer in time")
         // An open message cannot be taken back: until it is answered it counts.
         if channel.state == .open { end(channel) }
     }
@@ -89,7 +90,7 @@ final class TransportOpening: ChannelHandler {
                 isConnected = true
                 data = data.extracting(droppingFirst: count)
             } catch {
-                refuse(channel, .connectFailed, "the agent of site \(cluster), asked for \(socks.what), \(error.explanation)")
+                refuse(channel, .connectFailed, "the agent of \(title), asked for \(socks.what), \(error.explanation)")
                 return end(channel)
             }
         }
@@ -115,6 +116,6 @@ final class TransportOpening: ChannelHandler {
     private func fail(_ channel: SSHChannel) {
         refuse(
             channel, .connectFailed,
-            "\(socks?.what ?? "the target") cannot be reached from there: the agent of site \(cluster) ended the connection")
+            "\(socks?.what ?? "the target") cannot be reached from there: the agent of \(title) ended the connection")
     }
 }

@@ -41,7 +41,7 @@ package struct TunnelPlace: Sendable {
             do throws(TeleportError) {
                 guard let registry = place.registry.value(on: loop)?.object else { throw .connectionProblem("the proxy is shutting down") }
                 let tunnel = try registry.tunnel(at: place)
-                try tunnel.transport(to: destination, timeout: timeout, handler: CrossLoopOpening(end, site: tunnel.cluster, finish))
+                try tunnel.transport(to: destination, timeout: timeout, handler: CrossLoopOpening(end, finish))
             } catch {
                 finish(.failure(error))
             }
@@ -52,14 +52,10 @@ package struct TunnelPlace: Sendable {
 /// A tunnel's channel for another loop, until it is open.
 private final class CrossLoopOpening: ChannelHandler {
     private let end: LoopBound<CrossLoopEnd>
-    private let site: String
     private let finish: @Sendable (Result<LoopBound<CrossLoopEnd>, TeleportError>) -> Void
 
-    init(
-        _ end: LoopBound<CrossLoopEnd>, site: String, _ finish: @escaping @Sendable (Result<LoopBound<CrossLoopEnd>, TeleportError>) -> Void
-    ) {
+    init(_ end: LoopBound<CrossLoopEnd>, _ finish: @escaping @Sendable (Result<LoopBound<CrossLoopEnd>, TeleportError>) -> Void) {
         self.end = end
-        self.site = site
         self.finish = finish
     }
 
@@ -68,7 +64,7 @@ private final class CrossLoopOpening: ChannelHandler {
     }
 
     func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
-        finish(.failure(.refusedBySite(site, reason, message)))
+        finish(.failure(.refused(reason, message)))
     }
 
     func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
@@ -80,8 +76,8 @@ private final class CrossLoopOpening: ChannelHandler {
 
 extension TeleportError {
     /// What an agent said to a channel that it did not open.
-    package static func refusedBySite(_ site: String, _ reason: ChannelOpenFailureReason, _ message: String) -> TeleportError {
-        let text = message.isEmpty ? "site \(site) refused the connection" : message
+    package static func refused(_ reason: ChannelOpenFailureReason, _ message: String) -> TeleportError {
+        let text = message.isEmpty ? "the agent at the other end of the tunnel refused the connection" : message
         return TeleportError(reason == .connectFailed ? .connectionProblem : .accessDenied, text)
     }
 }

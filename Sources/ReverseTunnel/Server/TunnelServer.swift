@@ -8,9 +8,12 @@ internal import SSHWire
 
 /// Where agents dial in (3024): authenticates them and keeps their connections in a ``SiteRegistry``.
 ///
-/// It lives on one loop; a process makes one for each of its loops, all on the same address and with the same ``SiteDirectory``.
+/// It lives on one loop; a process makes one for each of its loops, all on the same address and with the same directories.
 package final class TunnelServer {
     package let registry: SiteRegistry
+    /// Nodes of this cluster that dial in by themselves: each is as a site of one host, by its UUID.
+    package let nodes: SiteRegistry
+    private let authServer: String
     private let loop: Loop
     private let configuration: () -> ConnectionConfiguration
     private let logger: Logger
@@ -26,15 +29,21 @@ package final class TunnelServer {
     /// Agents ask; we do where one has missed its turn.
     package static let heartbeat = KeepAlive.Options(
         interval: AgentPool.heartbeat.interval, missesMax: AgentPool.heartbeat.missesMax, missesUnasked: 1)
+    /// An auth server that takes no connection within this is not there for a node.
+    private static let authTimeout: Duration = .seconds(10)
     /// How often certificates of connected agents are looked at: an agent renews long before, so this only ends what must not stay.
     private static let expiryInterval: Duration = .seconds(30)
 
-    /// - Parameter configuration: asked for every connection, so that a renewed host certificate is used at once.
+    /// - Parameters:
+    ///   - authServer: `HOST:PORT` of this cluster's auth API, for its nodes.
+    ///   - configuration: asked for every connection, so that a renewed host certificate is used at once.
     package init(
-        snapshot: ClusterSnapshot, directory: SiteDirectory, configuration: @escaping () -> ConnectionConfiguration, on loop: Loop,
-        logger: Logger
+        snapshot: ClusterSnapshot, sites: SiteDirectory, nodes: SiteDirectory, authServer: String,
+        configuration: @escaping () -> ConnectionConfiguration, on loop: Loop, logger: Logger
     ) {
-        registry = SiteRegistry(directory, on: loop)
+        registry = SiteRegistry(sites, on: loop)
+        self.nodes = SiteRegistry(nodes, on: loop)
+        self.authServer = authServer
         self.snapshot = snapshot
         self.configuration = configuration
         self.loop = loop
@@ -51,16 +60,17 @@ package final class TunnelServer {
     /// A new state of the cluster: tunnels whose trust is gone end, agents hear of new proxies.
     package func update(_ snapshot: ClusterSnapshot) {
         self.snapshot = snapshot
-        registry.end(
-            where: { tunnel in
-                guard !tunnel.isOpenSSH else { return !snapshot.vouches(forAgentOf: tunnel.cluster, authority: tunnel.authority) }
-                guard snapshot.leafClusters.contains(tunnel.cluster) else { return true }
-                return !snapshot.hostAuthorities.of(cluster: tunnel.cluster).contains { $0.key == tunnel.authority }
-            }, because: "this cluster no longer trusts the site")
+        end(where: { !$0.isVouchedFor(by: snapshot) }, because: "this cluster no longer trusts it")
         let announcement = ProxyAnnouncement(tunnels: snapshot.state.proxies.map(\.tunnelAddr).filter { !$0.isEmpty }.sorted())
         guard announcement != self.announcement else { return }
         self.announcement = announcement
         registry.forEach(announce(to:))
+        nodes.forEach(announce(to:))
+    }
+
+    private func end(where mustGo: (TunnelConnection) -> Bool, because reason: String) {
+        registry.end(where: mustGo, because: reason)
+        nodes.end(where: mustGo, because: reason)
     }
 
     /// Stops taking agents in; those that are there stay until ``close()``.
@@ -72,7 +82,7 @@ package final class TunnelServer {
     package func close() {
         stopAccepting()
         expiryTimer?.cancel()
-        registry.end(where: { _ in true }, because: "the proxy is shutting down")
+        end(where: { _ in true }, because: "the proxy is shutting down")
     }
 
     // MARK: For the connections
@@ -85,25 +95,11 @@ package final class TunnelServer {
         guard certificate.kind == .host else {
             return try AgentIdentity(openSSH: certificate, site: attempt.user, peer: peer, in: snapshot, now: loop.wallTime)
         }
-        let accepted: AcceptedCertificate
-        do throws(CertificateDistrust) {
-            accepted = try HostCertificateCheck(authorities: snapshot.hostAuthorities)
-                .judge(certificate, name: attempt.user, now: loop.wallTime)
-        } catch {
-            throw .accessDenied("the agent's certificate is not accepted: \(error.explanation)", cause: error)
-        }
-        let cluster = accepted.authority.cluster
-        guard certificate.keyID == attempt.user else { throw .accessDenied("the user name is not the certificate's key id") }
-        guard certificate.extensions[CertificateExtension.role] == SystemRole.proxy.rawValue else {
-            throw .accessDenied("the certificate's role opens no tunnel")
-        }
-        guard certificate.extensions[CertificateExtension.authority] == cluster else {
-            throw .accessDenied("the certificate does not name its cluster")
-        }
-        guard snapshot.leafClusters.contains(cluster) else { throw .accessDenied("cluster \(cluster) is no site of this one") }
-        return AgentIdentity(
-            cluster: cluster, agent: certificate.keyID, authority: accepted.authority.key, validBefore: certificate.validBefore,
-            isOpenSSH: false)
+        return try AgentIdentity(host: certificate, user: attempt.user, in: snapshot, now: loop.wallTime)
+    }
+
+    func dialAuthServer(then: @escaping (Result<Stream, TeleportError>) -> Void) {
+        NodeDialer.dial(authServer, what: "the auth server", timeout: Self.authTimeout, on: loop, then: then)
     }
 
     /// The node that a user wants of a site that is listed here: nothing else is ever dialled there.
@@ -113,8 +109,8 @@ package final class TunnelServer {
     }
 
     func ready(_ tunnel: TunnelConnection) throws(TeleportError) {
-        guard snapshot.isSite(tunnel.cluster) else { throw .accessDenied("this cluster no longer trusts the site") }
-        try registry.add(tunnel)
+        guard tunnel.isVouchedFor(by: snapshot) else { throw .accessDenied("this cluster no longer trusts it") }
+        try registry(of: tunnel).add(tunnel)
         announce(to: tunnel)
     }
 
@@ -123,14 +119,16 @@ package final class TunnelServer {
     }
 
     func ended(_ tunnel: TunnelConnection) {
-        registry.remove(tunnel)
+        registry(of: tunnel).remove(tunnel)
     }
+
+    private func registry(of tunnel: TunnelConnection) -> SiteRegistry { tunnel.node == nil ? registry : nodes }
 
     private func watchExpiry() {
         expiryTimer = loop.schedule(after: Self.expiryInterval) { [weak self] in
             guard let self else { return }
             let now = UInt64(max(0, loop.wallTime.seconds))
-            registry.end(where: { $0.validBefore <= now }, because: "the agent's certificate has expired")
+            end(where: { $0.validBefore <= now }, because: "the agent's certificate has expired")
             watchExpiry()
         }
     }

@@ -45,7 +45,13 @@ struct TokensCommand: ParsableCommand {
                 print(try JSONOutput.text(TokenLine(token, roles: roles)))
             case .text:
                 let local = isLocal ? try await loop.work { reachable(try AdminConnection.local(config).authServers.first) } : nil
-                print(instructions(token, roles: roles, ttl: ttl, authServer: authServer ?? local ?? "AUTH_HOST:3025"))
+                let proxies = try await client.resources(.proxy).compactMap { resource -> HostPort? in
+                    if case .proxy(let proxy) = resource { HostPort(proxy.webAddr) } else { nil }
+                }
+                print(
+                    instructions(
+                        token, roles: roles, ttl: ttl, authServer: authServer ?? local ?? "AUTH_HOST:3025",
+                        proxy: reachable(proxies.first) ?? "PROXY_HOST:3080"))
             }
         }
     }
@@ -64,14 +70,16 @@ struct TokensCommand: ParsableCommand {
         }
     }
 
-    /// The auth server as another host reaches it: where the configuration knows this machine's loopback address alone, the machine's name.
+    /// A server as another host reaches it: where the configuration knows this machine's loopback address alone, the machine's name.
     private static func reachable(_ server: HostPort?) -> String? {
         guard let server else { return nil }
         guard ["127.0.0.1", "::1", "localhost"].contains(server.host) else { return server.description }
         return HostPort(host: SystemName.hostname(), port: server.port).description
     }
 
-    private static func instructions(_ token: TokenResponse, roles: [JoinRole], ttl: DurationText, authServer: String) -> String {
+    private static func instructions(_ token: TokenResponse, roles: [JoinRole], ttl: DurationText, authServer: String, proxy: String)
+        -> String
+    {
         let hosts = roles.filter { $0 != .trustedCluster }
         var text = "The token, good for \(ttl): \(token.token)\nThe CA pin: \(token.caPin)\n"
         if !hosts.isEmpty {
@@ -80,6 +88,16 @@ struct TokensCommand: ParsableCommand {
                 On the joining host:
 
                     teleport start --roles=\(hosts.map(\.rawValue).joined(separator: ",")) --auth-server=\(authServer) \\
+                        --token=\(token.token) --ca-pin=\(token.caPin)
+
+                """
+        }
+        if hosts.contains(.node) {
+            text += """
+
+                On a node that reaches nothing but the proxy:
+
+                    teleport start --roles=node --proxy=\(proxy) \\
                         --token=\(token.token) --ca-pin=\(token.caPin)
 
                 """

@@ -53,13 +53,17 @@ final class HostCredentials: Sendable {
 /// Calls to the auth server with the newest identity of this host.
 final class RenewableTransport: AuthTransport {
     private let current: Lock<any AuthTransport>
+    private let make: @Sendable (HostIdentity) -> AuthClient
 
-    init(_ transport: any AuthTransport) {
-        current = Lock(transport)
+    /// - Parameter make: how this host reaches the auth server, with an identity of its own.
+    init(_ identity: HostIdentity, make: @escaping @Sendable (HostIdentity) -> AuthClient) {
+        self.make = make
+        current = Lock(make(identity).transport)
     }
 
-    func replace(_ transport: any AuthTransport) {
-        current.withLock { $0 = transport }
+    func renew(_ identity: HostIdentity) {
+        let renewed = make(identity).transport
+        current.withLock { $0 = renewed }
     }
 
     func post(_ path: String, body: [UInt8], timeout: Duration) async throws(TeleportError) -> [UInt8] {

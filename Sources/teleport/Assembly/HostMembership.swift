@@ -43,14 +43,15 @@ struct HostMembership: Sendable {
     private func join(_ loop: isolated EventLoop) async throws -> HostIdentity {
         guard let token = config.authToken else {
             throw TeleportError(
-                .missingParameter, "this host has not joined a cluster: give it --token and --auth-server, as `tctl tokens add` prints them"
-            )
+                .missingParameter,
+                "this host has not joined a cluster: give it --token and --auth-server or --proxy, as `tctl tokens add` prints them")
         }
-        guard let server = config.authServers.first else {
-            throw TeleportError(.missingParameter, "no auth server to join: give --auth-server=HOST:PORT")
+        guard let server = config.proxyServer ?? config.authServers.first else {
+            throw TeleportError(.missingParameter, "no auth server to join: give --auth-server=HOST:PORT, or --proxy=HOST:PORT")
         }
+        let what = config.proxyServer == nil ? "the auth server" : "the proxy"
         if config.caPins.isEmpty {
-            logger.warning("no CA pin: whoever answers as the auth server is believed at this first contact; --ca-pin verifies it")
+            logger.warning("no CA pin: whoever answers as \(what) is believed at this first contact; --ca-pin verifies it")
         }
         let pin = config.caPins.first?.description ?? ""
         var backoff = Backoff(first: .milliseconds(200), longest: .seconds(5))
@@ -63,7 +64,7 @@ struct HostMembership: Sendable {
             } catch {
                 guard error.kind == .connectionProblem else { throw error }
                 if backoff.failures == 0 {
-                    logger.warning("waiting for the auth server", metadata: ["address": "\(server)", "error": "\(error.message)"])
+                    logger.warning("waiting for \(what)", metadata: ["address": "\(server)", "error": "\(error.message)"])
                 }
                 try await loop.sleep(for: backoff.next(randomness))
             }
@@ -89,7 +90,7 @@ struct HostMembership: Sendable {
                 let identities = directory.identities
                 try await loop.work { try renewed.save(directory: identities) }
                 try credentials.replace(renewed)
-                transport.replace(Self.transport(config, renewed, loop))
+                transport.renew(renewed)
                 changed(renewed)
                 backoff.reset()
                 logger.info("renewed this host's certificates", metadata: ["role": "\(role.rawValue)"])
@@ -103,7 +104,9 @@ struct HostMembership: Sendable {
         }
     }
 
-    static func transport(_ config: Config, _ identity: HostIdentity, _ loop: EventLoop) -> any AuthTransport {
-        AuthClient(servers: config.authServers, identity: identity, on: loop).transport
+    /// To the auth servers of the configuration.
+    func transport(_ identity: HostIdentity, _ loop: EventLoop) -> RenewableTransport {
+        let servers = config.authServers
+        return RenewableTransport(identity) { AuthClient(servers: servers, identity: $0, on: loop) }
     }
 }

@@ -12,10 +12,16 @@ import Programs
 import SSHEngine
 import SSHNet
 
-/// The node of this process, on each of its loops. Bound to the first.
+/// The node of this process, on each of its loops; one that dials has all of its clients on the first. Bound to the first.
 final class NodeAssembly {
+    /// How clients come to the node.
+    private enum Entrance {
+        case listening(SharedListener)
+        case tunnel(NodeTunnel)
+    }
+
     private let servers: PerLoop<NodeServer>
-    private let listening: SharedListener
+    private let entrance: Entrance
     private let loop: Loop
     private let presence: NodePresence
     private let cache: AuthCache
@@ -24,12 +30,12 @@ final class NodeAssembly {
     private var record: Node
 
     private init(
-        _ servers: PerLoop<NodeServer>, _ listening: SharedListener, _ presence: NodePresence, _ cache: AuthCache,
+        _ servers: PerLoop<NodeServer>, _ entrance: Entrance, _ presence: NodePresence, _ cache: AuthCache,
         _ renewing: Task<Void, Never>, _ record: Node, on loop: Loop
     ) {
         self.record = record
         self.servers = servers
-        self.listening = listening
+        self.entrance = entrance
         self.loop = loop
         self.presence = presence
         self.cache = cache
@@ -44,12 +50,17 @@ final class NodeAssembly {
         let readiness = HostReadiness(.node, diagnostics)
         let membership = HostMembership(
             config: config, directory: directory, role: .node, joinRole: .node,
-            publicAddresses: HostAddresses.names(config, listen: [node.listen], public: node.publicAddresses, loopback: false),
-            local: local,
-            randomness: randomness, logger: logger)
+            publicAddresses: HostAddresses.names(
+                config, listen: node.listen.map { [$0] } ?? [], public: node.publicAddresses, loopback: false),
+            local: local, randomness: randomness, logger: logger)
         let identity = try await membership.identity(loop)
         let credentials = try HostCredentials(identity)
-        let transport = RenewableTransport(HostMembership.transport(config, identity, loop))
+        let tunnel =
+            if let proxy = config.proxyServer {
+                try await NodeTunnel.open(
+                    proxy, socket: directory.authSocket, identity, credentials, diagnostics, randomness, loop, logger)
+            } else { NodeTunnel?.none }
+        let transport = tunnel?.transport(identity, loop) ?? membership.transport(identity, loop)
         let client = AuthClient(transport: transport)
         let cache = AuthCache(
             client: client, directory: directory.cache, name: "node", eventLoop: loop, randomness: randomness, logger: logger)
@@ -58,27 +69,40 @@ final class NodeAssembly {
         guard let snapshot = await cache.first() else { throw CancellationError() }
 
         let configuration = NodeConfiguration(
-            uuid: directory.uuid, hostname: config.nodename, cluster: identity.cluster, labels: node.labels, address: node.listen,
+            uuid: directory.uuid, hostname: config.nodename, cluster: identity.cluster, labels: node.labels,
+            address: node.listen ?? SocketAddress(.any4, port: 0),
             webProxyAddress: snapshot.state.proxies.first?.webAddr, hostKeys: [credentials.hostKey],
             authenticationDeadline: config.limits.authenticationDeadline,
             sessionChildExecutable: try FileIO.executablePath())
         let counters = Counters()
-        let listening = try SharedListener(address: node.listen, limits: config.limits.listener, listeners: loops.loops.count)
+        let listening = try node.listen.map { address throws(TeleportError) in
+            try SharedListener(address: address, limits: config.limits.listener, listeners: loops.loops.count)
+        }
         let servers = try await loops.each { loop in
             let server = NodeServer(
                 configuration: configuration, snapshot: snapshot, randomness: randomness, counters: counters, logger: logger, on: loop)
-            try server.start(listening)
+            if let listening { try server.start(listening) }
             return server
         }
-        logger.info("node listens", metadata: ["address": "\(listening.address)"])
+        let entrance: Entrance
+        var address = ""
+        if let listening {
+            entrance = .listening(listening)
+            address = config.announced(listening.address, public: node.publicAddresses)?.description ?? "\(listening.address)"
+            logger.info("node listens", metadata: ["address": "\(listening.address)"])
+        } else if let tunnel {
+            entrance = .tunnel(tunnel)
+            tunnel.server = servers.value(on: loop)
+        } else {
+            preconditionFailure("a node listens or dials")
+        }
         let account = UserAccounts.effectiveIdentifier
         if account != 0 { logger.notice("not started as root: serving this user only", metadata: ["uid": "\(account)"]) }
         cache.onChange { snapshot in servers.forEach { $0.update(snapshot: snapshot) } }
+        tunnel?.follow(cache)
         let record = Node(
-            uuid: directory.uuid, hostname: config.nodename,
-            addr: config.announced(listening.address, public: node.publicAddresses)?.description ?? "\(listening.address)",
-            labels: node.labels,
-            cluster: identity.cluster, version: Version.number)
+            uuid: directory.uuid, hostname: config.nodename, addr: address, labels: node.labels, cluster: identity.cluster,
+            version: Version.number)
         let presence = NodePresence(
             client: client, node: record, randomness: randomness, logger: logger, announced: readiness.announced)
         presence.start(on: loop)
@@ -92,7 +116,7 @@ final class NodeAssembly {
                 }
             }
         }
-        return NodeAssembly(servers, listening, presence, cache, renewing, record, on: loop.inside)
+        return NodeAssembly(servers, entrance, presence, cache, renewing, record, on: loop.inside)
     }
 
     /// Takes on other labels: for logins from now on, and for the next announcement.
@@ -109,7 +133,10 @@ final class NodeAssembly {
     func drain(_ whenIdle: @escaping () -> Void) {
         presence.stop()
         servers.forEach { $0.stopAccepting() }
-        listening.whenIdle(on: loop, whenIdle)
+        switch entrance {
+        case .listening(let listening): listening.whenIdle(on: loop, whenIdle)
+        case .tunnel(let tunnel): tunnel.drain(whenIdle)
+        }
     }
 
     func close() {
@@ -117,5 +144,6 @@ final class NodeAssembly {
         cache.stop()
         presence.stop()
         servers.forEach { $0.stop() }
+        if case .tunnel(let tunnel) = entrance { tunnel.close() }
     }
 }

@@ -80,6 +80,8 @@ struct DataDirectory: Sendable {
     var identities: String { "\(path)/identity" }
     var cache: String { "\(path)/cache" }
     var store: String { "\(path)/teleport.sqlite" }
+    /// The way of a node that dials to its auth server.
+    var authSocket: String { "\(path)/auth.sock" }
 
     init(_ path: String) throws(TeleportError) {
         self.path = path

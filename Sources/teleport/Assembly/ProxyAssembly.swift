@@ -72,7 +72,7 @@ final class ProxyAssembly {
             local: local, randomness: randomness, logger: logger)
         let identity = try await membership.identity(loop)
         let credentials = try HostCredentials(identity)
-        let transport = RenewableTransport(HostMembership.transport(config, identity, loop))
+        let transport = membership.transport(identity, loop)
         let client = AuthClient(transport: transport)
         let cache = AuthCache(
             client: client, directory: directory.cache, name: "proxy", eventLoop: loop, randomness: randomness, logger: logger)
@@ -91,6 +91,7 @@ final class ProxyAssembly {
         tunnelLimits.channelsMax = 16_384
         let agentLimits = tunnelLimits
         let sites = SiteDirectory()
+        let nodes = SiteDirectory()
         let peers = ProxyPeers()
         let listenerLimits = config.limits.listener
         let count = loops.loops.count
@@ -98,10 +99,10 @@ final class ProxyAssembly {
         let tunnelListener = try SharedListener(address: proxy.tunnelListen, limits: listenerLimits, listeners: count)
         let servers = try await loops.each { loop in
             let tunnels = TunnelServer(
-                snapshot: snapshot, directory: sites,
+                snapshot: snapshot, sites: sites, nodes: nodes, authServer: authServer,
                 configuration: { configuration(credentials, agentLimits, TunnelServer.heartbeat, randomness) }, on: loop, logger: logger)
             let users = ProxyServer(
-                snapshot: snapshot, registry: tunnels.registry, peers: peers, authServer: authServer,
+                snapshot: snapshot, tunnels: tunnels, peers: peers, authServer: authServer,
                 configuration: {
                     configuration(credentials, userLimits, KeepAlive.Options(interval: .seconds(30), missesMax: 3), randomness)
                 }, on: loop, logger: logger)
@@ -109,8 +110,10 @@ final class ProxyAssembly {
             try tunnels.listen(tunnelListener)
             return Servers(users: users, tunnels: tunnels)
         }
+        guard let own = servers.value(on: loop) else { preconditionFailure("the first loop has servers, too") }
         let agents = AgentPool(
-            snapshot: snapshot, credential: { credentials.agentCredential }, authServer: authServer, randomness: randomness, on: inside,
+            snapshot: snapshot, credential: { credentials.agentCredential },
+            service: SiteService(authServer: authServer, nodes: own.tunnels.nodes, on: inside), randomness: randomness, on: inside,
             logger: logger)
         var record = ProxyRecord(uuid: directory.uuid, hostname: config.nodename, sshAddr: "", tunnelAddr: "", webAddr: "")
         record.sshAddr = announced(config, userListener.address, proxy.sshPublicAddresses)

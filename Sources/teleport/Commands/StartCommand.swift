@@ -14,6 +14,7 @@ struct StartCommand: ParsableCommand {
               teleport start
               teleport start -c /etc/teleport.yaml
               teleport start --roles=node --auth-server=10.0.0.1:3025 --token=T --ca-pin=sha256:HEX
+              teleport start --roles=node --proxy=proxy.example.com:3080 --token=T --ca-pin=sha256:HEX
               teleport start --diag-addr=127.0.0.1:3000
               teleport start --topology topologies/two-sites.yaml
             """)
@@ -23,6 +24,10 @@ struct StartCommand: ParsableCommand {
     var config: String?
     @Option(help: ArgumentHelp("Which services run here.", valueName: "auth,proxy,node")) var roles: String?
     @Option(help: ArgumentHelp("The auth server of the cluster to join.", valueName: "host:port")) var authServer: String?
+    @Option(
+        help: ArgumentHelp(
+            "The proxy of the cluster to join, for a node that reaches nothing else: it dials back and holds a tunnel.",
+            valueName: "host:port")) var proxy: String?
     @Option(help: "The token to join with.") var token: String?
     @Option(help: ArgumentHelp("What the auth server must prove at the first contact.", valueName: "sha256:HEX")) var caPin: String?
     @Option(help: "This host's name; by default its own.") var nodename: String?
@@ -41,7 +46,7 @@ struct StartCommand: ParsableCommand {
     func run() throws {
         if let topology {
             guard
-                [config, roles, authServer, token, caPin, nodename, labels, listenIp, advertiseIp, pidFile, diagAddr].allSatisfy({
+                [config, roles, authServer, proxy, token, caPin, nodename, labels, listenIp, advertiseIp, pidFile, diagAddr].allSatisfy({
                     $0 == nil
                 })
             else {
@@ -50,8 +55,8 @@ struct StartCommand: ParsableCommand {
             return try TopologyRunner.run(file: topology, dataDir: dataDir, debug: debugging.debug, stopWithDescriptor: stopWithDescriptor)
         }
         let overrides = try ConfigOverrides(
-            roles: roles, authServer: authServer, token: token, caPin: caPin, nodename: nodename, labels: labels, dataDir: dataDir,
-            listenIP: listenIp, advertiseIP: advertiseIp, pidFile: pidFile, diagAddr: diagAddr, debug: debugging.debug)
+            roles: roles, authServer: authServer, proxy: proxy, token: token, caPin: caPin, nodename: nodename, labels: labels,
+            dataDir: dataDir, listenIP: listenIp, advertiseIP: advertiseIp, pidFile: pidFile, diagAddr: diagAddr, debug: debugging.debug)
         let path = self.config
         let read: @Sendable () throws -> Config = {
             let file = try ConfigFile.load(path) { (path) throws(TeleportError) in try FileIO.read(path, max: 1 << 20) }

@@ -1,4 +1,5 @@
 import AuthAPI
+import AuthService
 import Base
 import ClusterModel
 import Config
@@ -177,7 +178,8 @@ final class TopologyRunner {
     // MARK: Steps
 
     private func start(_ host: HostProcess, caPin: CAPin?, _ loop: isolated EventLoop) async throws {
-        tell("\(host.name): \(host.host.roles.map(\.rawValue).joined(separator: ", ")) on \(host.host.address)")
+        let place = host.host.address.map { "on \($0)" } ?? "behind its proxy"
+        tell("\(host.name): \(host.host.roles.map(\.rawValue).joined(separator: ", ")) \(place)")
         let (plan, text) = (host.host, host.host.configText(caPin: caPin))
         try await loop.work {
             try FileIO.createDirectory(plan.directory)
@@ -217,8 +219,14 @@ final class TopologyRunner {
         case .auth:
             return true
         case .node:
+            let nodes = try await client.resources(.node).compactMap { if case .node(let node) = $0 { node } else { nil } }
+            guard host.address != nil else {
+                // Announced in this run, so through a tunnel that is up.
+                let since = started + AuthServer.presenceTTL
+                return nodes.contains { $0.hostname == host.name && $0.addr.isEmpty && $0.expires.map { $0 >= since } ?? false }
+            }
             let address = "\(host.listen(ConfigDefaults.nodePort))"
-            return try await client.resources(.node).contains { if case .node(let node) = $0 { node.addr == address } else { false } }
+            return nodes.contains { $0.addr == address }
         case .proxy:
             let address = "\(host.listen(ConfigDefaults.proxyPort))"
             return try await client.resources(.proxy).contains {
@@ -228,7 +236,8 @@ final class TopologyRunner {
     }
 
     private func waitUntilListening(_ host: HostProcess, _ port: UInt16, _ loop: isolated EventLoop) async throws {
-        let address = SocketAddress(host.host.address, port: port)
+        guard let ip = host.host.address else { preconditionFailure("a host that listens nowhere has no ports") }
+        let address = SocketAddress(ip, port: port)
         while await !accepts(address) { try await pause(loop, host, "nothing listens on \(address)") }
     }
 
@@ -324,7 +333,8 @@ final class TopologyRunner {
     }
 
     private static func ports(of host: TopologyPlan.Host) -> [UInt16] {
-        host.roles.flatMap { role in
+        guard host.address != nil else { return [] }
+        return host.roles.flatMap { role in
             switch role {
             case .auth: [ConfigDefaults.authPort]
             case .node: [ConfigDefaults.nodePort]
