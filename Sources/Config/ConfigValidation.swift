@@ -43,6 +43,11 @@ extension Config {
                 "a host that dials a proxy (--proxy, teleport.proxy_server) can only be a node: auth servers and proxies have to be reached "
                     + "by others; use --roles=node, or disable auth_service and proxy_service")
         }
+        guard dataDir.utf8.count <= Self.diallingDataDirBytesMax else {
+            throw .badParameter(
+                "teleport.data_dir is longer than \(Self.diallingDataDirBytesMax) bytes, and a node that dials a proxy has a unix socket there"
+            )
+        }
         let useless = [
             ("ssh_service.listen_addr", file.node?.listenAddr != nil), ("ssh_service.public_addr", file.node?.publicAddr != nil),
             ("teleport.advertise_ip", file.teleport?.advertiseIP != nil), ("--listen-ip", overrides.listenIP != nil),
@@ -54,6 +59,9 @@ extension Config {
             )
         }
     }
+
+    /// `/auth.sock` goes behind it, and the path of a unix socket has 107 bytes (unix(7)).
+    private static let diallingDataDirBytesMax = 97
 
     private func validateListeners() throws(TeleportError) {
         var listeners: [(key: String, address: SocketAddress)] = []

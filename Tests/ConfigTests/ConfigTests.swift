@@ -216,6 +216,12 @@ extension ConfigFileTests {
         for roles in ["auth,node", "proxy,node", "auth", "proxy"] {
             #expect(refusal(try? ConfigOverrides(roles: roles, proxy: "p")) == Self.nodeOnly, "\(roles)")
         }
+        let longest = "/" + String(repeating: "d", count: 96)
+        #expect(refusal(try? ConfigOverrides(proxy: "p", dataDir: longest)) == nil)
+        #expect(
+            refusal(try? ConfigOverrides(proxy: "p", dataDir: longest + "d"))
+                == "teleport.data_dir is longer than 97 bytes, and a node that dials a proxy has a unix socket there")
+        #expect(refusal(try? ConfigOverrides(authServer: "a", dataDir: longest + "d")) == nil)
         #expect(refusal(try? ConfigOverrides(proxy: "p", listenIP: "10.0.0.1")) == "--listen-ip" + Self.noUse)
         #expect(refusal(try? ConfigOverrides(proxy: "p", advertiseIP: "10.0.0.1")) == "--advertise-ip" + Self.noUse)
         #expect(
