@@ -160,7 +160,8 @@ if Context.environment["FUZZ"] == "1" {
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CLibFuzzer", "ProxyService", "AuthAPI", "Config", "ClusterModel", "SFTP", "SSHEngine", "SSHWire", "Crypto", "Base",
+                "CLibFuzzer", "ProxyService", "ReverseTunnel", "AuthAPI", "Config", "ClusterModel", "SFTP", "SSHEngine", "SSHWire",
+                "Crypto", "Base",
             ],
             path: "Tests/Fuzz", swiftSettings: instrumented + [.unsafeFlags(["-parse-as-library"])],
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])]),

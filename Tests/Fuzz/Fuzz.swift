@@ -37,6 +37,7 @@ struct Fuzz {
             unsafe Target(name: "address") { unsafe run($0, $1, fuzzAddress) },
             unsafe Target(name: "yaml") { unsafe run($0, $1, fuzzYAML) },
             unsafe Target(name: "subsystem") { unsafe run($0, $1, fuzzSubsystem) },
+            unsafe Target(name: "transport") { unsafe run($0, $1, fuzzTransport) },
             unsafe Target(name: "api-body") { unsafe run($0, $1, fuzzAPIBody) },
             // Cryptography.
             unsafe Target(name: "x509") { unsafe run($0, $1, fuzzX509) },

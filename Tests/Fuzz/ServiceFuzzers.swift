@@ -1,9 +1,24 @@
 import AuthAPI
 import ClusterModel
 import ProxyService
+import ReverseTunnel
 
 func fuzzSubsystem(_ bytes: [UInt8]) {
     _ = try? ProxySubsystem(parsing: String(decoding: bytes, as: UTF8.self))
+}
+
+/// What the two ends of a tunnel say to each other beside bytes: where a channel leads, and which proxies there are.
+func fuzzTransport(_ bytes: [UInt8]) {
+    if let destination = try? TransportDestination(json: String(decoding: bytes, as: UTF8.self)) {
+        guard let json = try? destination.json(), (try? TransportDestination(json: json)) == destination else {
+            fatalError("a destination is written so that it is not read again: \(destination)")
+        }
+    }
+    if let announcement = try? ProxyAnnouncement(json: bytes) {
+        guard let json = try? announcement.json(), (try? ProxyAnnouncement(json: json)) == announcement else {
+            fatalError("an announcement is written so that it is not read again: \(announcement)")
+        }
+    }
 }
 
 /// Every body that somebody may send to the API, by the input's first byte.
