@@ -113,7 +113,7 @@ targets += [
     tests("SSHEngineTests", "SSHEngine", "SSHWire", "Crypto", "Base"),
     tests("SFTPTests", "SFTP", "Base"),
     tests("EventLoopTests", "EventLoop", "Base"),
-    tests("SSHNetTests", "SSHNet", "SSHEngine", "SSHWire", "EventLoop", "Limits", "Crypto", "Base"),
+    tests("SSHNetTests", "MetricsReader", "SSHNet", "SSHEngine", "SSHWire", "EventLoop", "Limits", "Crypto", "Base"),
     tests("StoreContractTests", "SQLiteBackend", "Backend", "Base"),
     tests("ClusterModelTests", "ClusterModel", "SSHWire", "Crypto", "Base"),
     tests("AuthAPITests", "AuthAPI", "ClusterModel", "EventLoop", "Crypto", "Base", log),
@@ -127,7 +127,8 @@ targets += [
     // The session child of a node under test: the node's own program, which the tests are not.
     .executableTarget(name: "SessionChildProgram", dependencies: ["NodeService"], path: "Tests/SessionChildProgram", swiftSettings: rules),
     tests(
-        "NodeServiceTests", "NodeService", "SessionChildProgram", "AuthAPI", "SSHNet", "SSHEngine", "SSHWire", "SFTP", "ClusterModel",
+        "NodeServiceTests", "NodeService", "MetricsReader", "SessionChildProgram", "AuthAPI", "SSHNet", "SSHEngine", "SSHWire", "SFTP",
+        "ClusterModel",
         "EventLoop",
         "Crypto", "Base", log),
     tests(
@@ -143,7 +144,8 @@ targets += [
         name: "ClusterHarness", dependencies: ["Config", "ClusterModel", "EventLoop", "Crypto", "Base"], path: "Tests/ClusterHarness",
         swiftSettings: rules),
     tests(
-        "ClusterTests", "ClusterHarness", "MetricsReader", "Diagnostics", "teleport", "tctl", "tsh", "HTTPClient", "Config", "ClusterModel",
+        "ClusterTests", "ClusterHarness", "MetricsReader", "Diagnostics", "AuthAPI", "teleport", "tctl", "tsh", "HTTPClient", "Config",
+        "ClusterModel",
         "EventLoop",
         "Crypto", "Base"),
     tests(

@@ -92,6 +92,11 @@ package final class AuthService: Sendable {
         self.announcing = announcing
     }
 
+    /// Thread-safe.
+    package func add(to metrics: inout Metrics) {
+        endpoint.add(to: &metrics)
+    }
+
     /// Ends the API, then what follows the store; the store stays open.
     package func stop() async {
         announcing.cancel()

@@ -35,10 +35,12 @@ struct DiagnosticsRoutes: Sendable {
         router.add(.get, "/metrics") { _ in
             switch await ask() {
             case .figures(var metrics):
-                let usage = try await survey.eventLoop.work { try ProcessUsage.read() }
                 diagnostics.addShared(to: &metrics)
                 metrics.add(.buildInfo, 1, ["version": version])
-                metrics.add(usage)
+                for (component, part) in diagnostics.report.components.sorted(by: { $0.key < $1.key }) {
+                    metrics.add(.ready, part.status == .ok ? 1 : 0, ["component": component])
+                }
+                metrics.add(try ProcessUsage.read())
                 return HTTPResponse(contentType: Metrics.contentType, body: Array(metrics.text.utf8))
             case .missing(let loops):
                 return .text(loops.map { Self.missing($0) + "\n" }.joined(), status: 503)
@@ -80,9 +82,10 @@ extension Metrics {
     }
 }
 
-/// The conventional names of what every process has.
 extension Metric {
     fileprivate static let buildInfo = Metric(.gauge, "teleport_build_info", "Always 1; its labels say what runs.")
+    fileprivate static let ready = Metric(
+        .gauge, "teleport_ready", "1 where a part of the process can do its work, as /readyz says, else 0.")
     fileprivate static let processorSeconds = Metric(.counter, "process_cpu_seconds_total", "User and system time.")
     fileprivate static let startTime = Metric(.gauge, "process_start_time_seconds", "When the process began, in seconds since 1970.")
     fileprivate static let residentBytes = Metric(.gauge, "process_resident_memory_bytes", "Memory that is resident.")

@@ -17,7 +17,7 @@ final class NodeConnection: ConnectionHandler {
     private var admission: Admission?
     private var sockets: UserSockets?
     private var forwards: RemoteForwards?
-    private var sessionCount = 0
+    private(set) var sessionCount = 0
     private var takesSessions = true
     private(set) var connection: SSHConnection?
 
@@ -50,7 +50,7 @@ final class NodeConnection: ConnectionHandler {
         do throws(TeleportError) {
             grant = try server.judge(attempt, source: peer.ip, now: connection.loop.wallTime)
         } catch {
-            refuse(attempt, error.message)
+            refuse(attempt, error, on: connection)
             return answer(.reject)
         }
         let login = attempt.user
@@ -60,27 +60,27 @@ final class NodeConnection: ConnectionHandler {
             switch result {
             case .success((let account?, let group)):
                 guard server.mayServe(account) else {
-                    refuse(attempt, "this node does not run as root and serves its own user only")
+                    refuse(attempt, .accessDenied("this node does not run as root and serves its own user only"), on: connection)
                     return answer(.reject)
                 }
                 // The last key that proved itself is the one that counts; a mere question changes nothing.
                 if attempt.isProven { admission = Admission(grant: grant, account: account, terminalGroup: group) }
                 answer(.accept)
             case .success((nil, _)):
-                refuse(attempt, "this machine has no account of that name")
+                refuse(attempt, .accessDenied("this machine has no account of that name"), on: connection)
                 answer(.reject)
             case .failure(let error):
-                refuse(attempt, "the account cannot be looked up: \(error)")
+                refuse(attempt, TeleportError(.systemError, "the account cannot be looked up: \(error)"), on: connection)
                 answer(.reject)
             }
         }
     }
 
-    private func refuse(_ attempt: UserAuthAttempt, _ reason: String) {
-        var metadata: Logger.Metadata = ["login": "\(attempt.user)", "reason": "\(reason)"]
+    private func refuse(_ attempt: UserAuthAttempt, _ error: TeleportError, on connection: SSHConnection) {
+        var metadata: Logger.Metadata = ["login": "\(attempt.user)", "reason": "\(error.message)"]
         if case .certificate(let certificate) = attempt.identity { metadata["user"] = "\(certificate.keyID)" }
         logger.info("login refused", metadata: metadata)
-        server.counters.add("node_logins_refused")
+        connection.refusedKey(RefusalReason(error, of: attempt))
     }
 
     func connectionReady(_ connection: SSHConnection) {
@@ -90,7 +90,6 @@ final class NodeConnection: ConnectionHandler {
             account: admission.account, executable: server.configuration.sessionChildExecutable, on: connection.loop)
         self.sockets = sockets
         forwards = RemoteForwards(connection: connection, account: admission.account, sockets: sockets, logger: logger)
-        server.counters.add("node_logins")
         logger.info(
             "login",
             metadata: [
@@ -143,6 +142,7 @@ final class NodeConnection: ConnectionHandler {
     }
 
     private func refuse(_ request: ChannelOpenRequest, _ reason: ChannelOpenFailureReason, _ message: String) {
+        server.refused(.channel)
         logger.info("channel refused", metadata: ["type": "\(request.type)", "reason": "\(message)"])
         request.refuse(reason, message)
     }
@@ -162,7 +162,7 @@ final class NodeConnection: ConnectionHandler {
         let scene = SessionScene(
             grant: admission.grant, account: admission.account, terminalGroup: admission.terminalGroup, session: session,
             children: server.configuration.sessionChildren, forwards: forwards, loop: connection.loop, logger: logger)
-        server.counters.add("node_sessions")
+        server.openedSession()
         sessionCount += 1
         request.accept(handler: SessionHandler(scene) { [weak self] in self?.sessionCount -= 1 })
     }
@@ -179,6 +179,7 @@ final class NodeConnection: ConnectionHandler {
 
     /// The reply has no room for a reason.
     private func refuse(_ request: GlobalRequest, _ reason: any Error, on connection: SSHConnection) {
+        server.refused(.globalRequest)
         logger.info("global request refused", metadata: ["name": "\(request.name)", "reason": "\(reason)"])
         connection.explain("\(request.name) refused: \(reason)")
         request.reply(success: false)

@@ -11,7 +11,6 @@ internal import SSHWire
 /// It lives on one loop; a process makes one for each of its loops, all on the same address.
 package final class NodeServer {
     let logger: Logger
-    let counters: Counters
     let randomness: any Randomness
     package private(set) var configuration: NodeConfiguration
     private let loop: Loop
@@ -20,14 +19,14 @@ package final class NodeServer {
     private var access: NodeAccess? { snapshot.map { NodeAccess(snapshot: $0, labels: configuration.labels) } }
     private var listener: SSHListener?
     private var connections: [ObjectIdentifier: NodeConnection] = [:]
+    private var sessionsOpened: UInt64 = 0
+    private var refusals = Tally<NodeRefusal>()
 
     package init(
-        configuration: NodeConfiguration, snapshot: ClusterSnapshot?, randomness: any Randomness, counters: Counters, logger: Logger,
-        on loop: Loop
+        configuration: NodeConfiguration, snapshot: ClusterSnapshot?, randomness: any Randomness, logger: Logger, on loop: Loop
     ) {
         self.configuration = configuration
         self.randomness = randomness
-        self.counters = counters
         self.logger = logger
         self.loop = loop
         self.snapshot = snapshot
@@ -63,7 +62,6 @@ package final class NodeServer {
     ) -> NodeConnection {
         let connection = NodeConnection(server: self, peer: peer, local: local, ended: ended)
         connections[ObjectIdentifier(connection)] = connection
-        counters.add("node_connections")
         return connection
     }
 
@@ -96,7 +94,22 @@ package final class NodeServer {
         for connection in connections.values { connection.review(access) }
     }
 
+    package func add(to metrics: inout Metrics) {
+        listener?.add(to: &metrics, as: "node")
+        metrics.add(.sessions, connections.values.reduce(0) { $0 + $1.sessionCount })
+        metrics.add(.sessionsOpened, sessionsOpened)
+        metrics.add(.refusals, refusals, by: "of")
+    }
+
     // MARK: For connections
+
+    func openedSession() {
+        sessionsOpened += 1
+    }
+
+    func refused(_ what: NodeRefusal) {
+        refusals.count(what)
+    }
 
     func judge(_ attempt: UserAuthAttempt, source: IPAddress?, now: UnixTime) throws(TeleportError) -> NodeAccess.Grant {
         guard let access else { throw .accessDenied("nothing is known of the cluster yet") }
@@ -111,6 +124,17 @@ package final class NodeServer {
 
     func ended(_ connection: NodeConnection) {
         connections.removeValue(forKey: ObjectIdentifier(connection))
-        counters.add("node_connections", -1)
     }
+}
+
+/// What a node refuses to users who are logged in.
+enum NodeRefusal: String, CaseIterable, Sendable {
+    case channel
+    case globalRequest = "global_request"
+}
+
+extension Metric {
+    fileprivate static let sessions = Metric(.gauge, "teleport_node_sessions", "Sessions that are open.")
+    fileprivate static let sessionsOpened = Metric(.counter, "teleport_node_sessions_opened_total", "Sessions that were opened.")
+    fileprivate static let refusals = Metric(.counter, "teleport_node_refusals_total", "What was refused to users who are logged in.")
 }

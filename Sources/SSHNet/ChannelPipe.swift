@@ -1,28 +1,35 @@
 package import EventLoop
 internal import Base
 
+/// What any number of pipes have passed on. Bound to its loop.
+package final class RelayedBytes {
+    package fileprivate(set) var fromFirst: UInt64 = 0
+    package fileprivate(set) var fromSecond: UInt64 = 0
+
+    package init() {}
+}
+
 /// Joins a channel to another channel or to a stream, in both directions, until both have ended.
 ///
 /// Each direction ends on its own: an end of file on one side becomes one on the other. Bytes are sealed from where they were read straight into the
 /// other side's output. The peer of a side gets window only for what the other side has room for.
 package final class ChannelPipe {
-    /// Bytes that have come from each side.
-    package private(set) var bytesFromFirst: UInt64 = 0
-    package private(set) var bytesFromSecond: UInt64 = 0
-
+    private let relayed: RelayedBytes?
     private let first: any PipeEnd
     private let second: any PipeEnd
     private var closed: (() -> Void)?
     private var openEnds = 2
 
     /// - Parameter first: an open channel; the pipe becomes its handler.
+    /// - Parameter relayed: counts what passes.
     /// - Parameter early: what had come from `first` before, to be sent first.
     /// - Parameter closed: is called once, when both sides have closed.
     @discardableResult
     package static func join(
-        _ first: SSHChannel, _ second: SSHChannel, early: [UInt8] = [], closed: @escaping () -> Void = {}
+        _ first: SSHChannel, _ second: SSHChannel, early: [UInt8] = [], counting relayed: RelayedBytes? = nil,
+        closed: @escaping () -> Void = {}
     ) -> ChannelPipe {
-        let pipe = ChannelPipe(ChannelEnd(first), ChannelEnd(second), closed)
+        let pipe = ChannelPipe(ChannelEnd(first), ChannelEnd(second), relayed, closed)
         pipe.begin(early)
         return pipe
     }
@@ -30,9 +37,9 @@ package final class ChannelPipe {
     /// - Parameter second: a connected stream, paused.
     @discardableResult
     package static func join(
-        _ first: SSHChannel, _ second: Stream, early: [UInt8] = [], closed: @escaping () -> Void = {}
+        _ first: SSHChannel, _ second: Stream, early: [UInt8] = [], counting relayed: RelayedBytes? = nil, closed: @escaping () -> Void = {}
     ) -> ChannelPipe {
-        let pipe = ChannelPipe(ChannelEnd(first), StreamEnd(second), closed)
+        let pipe = ChannelPipe(ChannelEnd(first), StreamEnd(second), relayed, closed)
         pipe.begin(early)
         return pipe
     }
@@ -40,9 +47,10 @@ package final class ChannelPipe {
     /// - Parameter second: connected to its other end in this callback.
     @discardableResult
     package static func join(
-        _ first: SSHChannel, _ second: CrossLoopEnd, early: [UInt8] = [], closed: @escaping () -> Void = {}
+        _ first: SSHChannel, _ second: CrossLoopEnd, early: [UInt8] = [], counting relayed: RelayedBytes? = nil,
+        closed: @escaping () -> Void = {}
     ) -> ChannelPipe {
-        let pipe = ChannelPipe(ChannelEnd(first), second, closed)
+        let pipe = ChannelPipe(ChannelEnd(first), second, relayed, closed)
         pipe.begin(early)
         return pipe
     }
@@ -51,22 +59,28 @@ package final class ChannelPipe {
     ///
     /// - Parameter greeting: what had come from `second` before.
     package static func accept(
-        _ request: ChannelOpenRequest, _ second: Stream, greeting: [UInt8] = [], closed: @escaping () -> Void = {}
+        _ request: ChannelOpenRequest, _ second: Stream, greeting: [UInt8] = [], counting relayed: RelayedBytes? = nil,
+        closed: @escaping () -> Void = {}
     ) {
         let first = request.accept(handler: NotYetJoined())
         first.write(greeting)
-        join(first, second, closed: closed)
+        join(first, second, counting: relayed, closed: closed)
     }
 
-    package static func accept(_ request: ChannelOpenRequest, _ second: SSHChannel, closed: @escaping () -> Void = {}) {
-        join(request.accept(handler: NotYetJoined()), second, closed: closed)
+    package static func accept(
+        _ request: ChannelOpenRequest, _ second: SSHChannel, counting relayed: RelayedBytes? = nil, closed: @escaping () -> Void = {}
+    ) {
+        join(request.accept(handler: NotYetJoined()), second, counting: relayed, closed: closed)
     }
 
-    package static func accept(_ request: ChannelOpenRequest, _ second: CrossLoopEnd, closed: @escaping () -> Void = {}) {
-        join(request.accept(handler: NotYetJoined()), second, closed: closed)
+    package static func accept(
+        _ request: ChannelOpenRequest, _ second: CrossLoopEnd, counting relayed: RelayedBytes? = nil, closed: @escaping () -> Void = {}
+    ) {
+        join(request.accept(handler: NotYetJoined()), second, counting: relayed, closed: closed)
     }
 
-    private init(_ first: any PipeEnd, _ second: any PipeEnd, _ closed: @escaping () -> Void) {
+    private init(_ first: any PipeEnd, _ second: any PipeEnd, _ relayed: RelayedBytes?, _ closed: @escaping () -> Void) {
+        self.relayed = relayed
         self.first = first
         self.second = second
         self.closed = closed
@@ -87,7 +101,9 @@ package final class ChannelPipe {
     }
 
     func received(_ bytes: Span<UInt8>, from end: any PipeEnd, extended type: UInt32?) {
-        if end === first { bytesFromFirst += UInt64(bytes.count) } else { bytesFromSecond += UInt64(bytes.count) }
+        if let relayed {
+            if end === first { relayed.fromFirst += UInt64(bytes.count) } else { relayed.fromSecond += UInt64(bytes.count) }
+        }
         let other = other(end)
         other.write(bytes, extended: type)
         end.took(bytes.count, hasRoom: other.isWritable)

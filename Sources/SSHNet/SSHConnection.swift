@@ -69,6 +69,9 @@ package final class SSHConnection: TurnGatherer {
     var released: (() -> Void)?
     /// For the listener: the connection goes on on another loop.
     var moved: (() -> Void)?
+    /// The listener's.
+    var counts: ConnectionCounts?
+    private var hasRefusedKey = false
     /// Whether a channel waits for the transport to take our output.
     var channelsWaiting = false
 
@@ -243,6 +246,12 @@ package final class SSHConnection: TurnGatherer {
         command { $0.sendDebug(message) }
     }
 
+    /// Server: says why a key of the peer's is not taken, for whoever counts it.
+    package func refusedKey(_ reason: RefusalReason) {
+        hasRefusedKey = true
+        counts?.refusals.count(reason)
+    }
+
     package func rekey() {
         command { $0.rekey() }
     }
@@ -302,6 +311,7 @@ package final class SSHConnection: TurnGatherer {
         unansweredOpens -= 1
         let channel = SSHChannel(id, type: type, state: .open, on: self, handler: handler)
         if state == .running {
+            counts?.channelsOpened += 1
             channels[id] = channel
             command { $0.acceptChannel(id, payload: payload) }
         } else {
@@ -361,6 +371,7 @@ package final class SSHConnection: TurnGatherer {
         case .channelEOF(let id): channels[id]?.ended()
         case .channelClosed(let id): channels.removeValue(forKey: id)?.closed()
         case .channelOpened(let id, _):
+            counts?.channelsOpened += 1
             stopQuickAcknowledgements()
             channels[id]?.opened()
         case .channelRefused(let id, let reason, let message): channels.removeValue(forKey: id)?.refused(reason, message)
@@ -371,7 +382,9 @@ package final class SSHConnection: TurnGatherer {
         case .globalReply(let success, let payload):
             guard !replies.isEmpty else { return }
             replies.removeFirst()?(success ? .success(payload: payload) : .failure)
-        case .keysExchanged(let summary): keyExchange = summary
+        case .keysExchanged(let summary):
+            keyExchange = summary
+            if summary.isRekey { counts?.rekeys += 1 }
         case .hostKeyOffered(let token, let offer):
             handler?.connection(self, verify: offer) { [self] answer in
                 resolve { (engine) throws(SSHError) in try engine.resolve(hostKey: token, answer) }
@@ -436,20 +449,27 @@ package final class SSHConnection: TurnGatherer {
 
     /// After something that may have made much output: a fast peer brings many times this in one turn.
     private func gathered() {
-        if held.engine.outputCount >= Self.gatheredBytesMax { held.writeOutput(to: transport) }
+        if held.engine.outputCount >= Self.gatheredBytesMax { writeOutput() }
         scheduleFlush()
     }
 
     package func turnEnds() {
         isFlushScheduled = false
         guard state != .closed else { return }
-        held.writeOutput(to: transport)
+        writeOutput()
         if state == .ending {
             transport.shutdown()
             return
         }
         updateReading()
         updateDeadline()
+    }
+
+    private func writeOutput() {
+        let count = held.engine.outputCount
+        guard count > 0 else { return }
+        counts?.bytesSent += UInt64(count)
+        held.writeOutput(to: transport)
     }
 
     private func updateReading() {
@@ -513,6 +533,7 @@ package final class SSHConnection: TurnGatherer {
     private func end(_ error: TeleportError?) {
         guard state == .running else { return }
         state = .ending
+        if !isReady { counts?.handshakeFailed(HandshakeOutcome(failure: error, wasRefused: hasRefusedKey)) }
         if error != nil, case .guess = held.engine.ahead { wasRefusedAhead = true }
         deadlineTimer?.cancel()
         keepAliveTimer?.cancel()
@@ -547,7 +568,6 @@ final class HeldEngine {
 
     func writeOutput(to transport: any SSHTransport) {
         let count = engine.outputCount
-        guard count > 0 else { return }
         transport.write(engine.output)
         engine.consumeOutput(count)
     }
@@ -556,6 +576,7 @@ final class HeldEngine {
 extension SSHConnection: SSHTransportUser {
     package func transportReceived(_ bytes: inout MutableSpan<UInt8>) {
         keepAlive?.heard()
+        counts?.bytesReceived += UInt64(bytes.count)
         process(&bytes)
     }
 

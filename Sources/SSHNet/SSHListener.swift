@@ -15,6 +15,7 @@ package final class SSHListener {
     private let makeHandler: (SocketAddress) -> any ConnectionHandler
     private var listener: TCPListener?
     private var connections: [ObjectIdentifier: SSHConnection] = [:]
+    private let counts = ConnectionCounts()
     /// Accepted in the moment in which another loop took the last place.
     private var waiting: TCPStream?
     private var isPaused = false
@@ -50,6 +51,12 @@ package final class SSHListener {
     /// Those of this loop.
     package var connectionCount: Int { connections.count }
 
+    /// - Parameter name: tells the listeners of a process apart.
+    package func add(to metrics: inout Metrics, as name: String) {
+        let channels = connections.values.reduce(0) { $0 + $1.channelCount }
+        counts.add(to: &metrics, connections: connections.count, channels: channels, of: name)
+    }
+
     /// Accepts no more; the connections that are there go on.
     package func close() {
         listener?.close()
@@ -67,7 +74,9 @@ package final class SSHListener {
         guard let peer = stream.peer, let ip = peer.ip?.limited else { return stream.close() }
         switch shared.admit(ip) {
         case .admitted: begin(stream, peer, ip)
-        case .refused: stream.close()
+        case .refused:
+            counts.connectionsRefused += 1
+            stream.close()
         case .full: waiting = stream
         }
         adjust()
@@ -75,15 +84,19 @@ package final class SSHListener {
 
     private func begin(_ stream: TCPStream, _ peer: SocketAddress, _ ip: IPAddress) {
         let connection = SSHConnection.server(stream: stream, configuration: configuration(), handler: makeHandler(peer), on: loop)
+        let began = loop.now
         connection.authenticated = { [weak self, shared] in
             shared.loggedIn(ip)
-            self?.adjust()
+            guard let self else { return }
+            counts.loggedIn(after: loop.now - began)
+            adjust()
         }
         keep(connection, ip)
     }
 
     private func keep(_ connection: SSHConnection, _ ip: IPAddress) {
         connections[ObjectIdentifier(connection)] = connection
+        connection.counts = counts
         connection.moved = { [weak self, unowned connection] in self?.connections[ObjectIdentifier(connection)] = nil }
         connection.released = { [weak self, shared, unowned connection] in
             self?.connections[ObjectIdentifier(connection)] = nil

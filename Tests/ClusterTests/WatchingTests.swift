@@ -1,3 +1,4 @@
+import AuthAPI
 import Base
 import ClusterHarness
 import ClusterModel
@@ -78,6 +79,78 @@ struct WatchingTests {
         try await harness.waitForStatus(400, of: "east/db1")
         try harness.bringBack("east/auth")
         for host in ["east/auth", "east/db1", "east/proxy"] { try await harness.waitUntilReady(host) }
+    }
+
+    @Test func `sessions move the figures of the proxy, the leaf's agent and the node`() async throws {
+        let harness = try await Self.harness()
+        for host in ["hub/proxy", "east/proxy", "east/db1"] { try await harness.waitUntilReady(host) }
+        let person = try await harness.person()
+        let (hub, node) = (try await harness.figures(of: "hub/proxy"), try await harness.figures(of: "east/db1"))
+        let before = (hub, node)
+        for name in ["sites_known", "sites_connected", "tunnels"] { #expect(hub.value("teleport_proxy_\(name)") == 1, "\(name)") }
+        #expect(try await harness.figures(of: "east/proxy").value("teleport_agent_tunnels", ["state": "connected"]) == 1)
+
+        let session = try await EchoSession(person, "db1@east")
+        try await session.check("still here")
+        #expect(try await harness.figures(of: "east/db1").value("teleport_node_sessions") == 1)
+        #expect(try await harness.figures(of: "east/proxy").value("teleport_agent_connections") == 1)
+        try await person.tsh("ssh", "\(harness.login)@db1@east", "head -c 3000000 /dev/zero").succeeded()
+
+        let after = (try await harness.figures(of: "hub/proxy"), try await harness.figures(of: "east/db1"))
+        func rise(_ name: String, _ labels: [String: String], _ figures: KeyPath<(MetricsReading, MetricsReading), MetricsReading>)
+            -> Double
+        {
+            after[keyPath: figures].sum(name, labels) - before[keyPath: figures].sum(name, labels)
+        }
+        #expect(rise("teleport_proxy_relayed_bytes_total", ["direction": "to_user"], \.0) >= 3_000_000)
+        #expect(rise("teleport_proxy_relayed_bytes_total", ["direction": "from_user"], \.0) > 1000)
+        #expect(rise("teleport_ssh_sent_bytes_total", ["listener": "ssh"], \.0) >= 3_000_000)
+        #expect(rise("teleport_ssh_received_bytes_total", ["listener": "tunnel"], \.0) >= 3_000_000)
+        #expect(rise("teleport_proxy_routes_opened_total", [:], \.0) == 2)
+        #expect(rise("teleport_ssh_handshakes_total", ["listener": "ssh", "result": "ok"], \.0) == 2)
+        #expect(rise("teleport_ssh_handshake_seconds_count", ["listener": "ssh"], \.0) == 2)
+        #expect(rise("teleport_ssh_channels_opened_total", ["listener": "tunnel"], \.0) == 2)
+        #expect(rise("teleport_ssh_handshakes_total", ["listener": "node", "result": "ok"], \.1) == 2)
+        #expect(rise("teleport_node_sessions_opened_total", [:], \.1) == 2)
+        // Each loop has its part of the sum, and labels are of our own choosing alone.
+        let text = try await harness.get("hub/proxy", "/metrics").text
+        for name in ["east", "db1", "ci", harness.login] { #expect(!text.contains("\"\(name)\""), "\(name)") }
+    }
+
+    @Test func `refusals move the figures of whoever refuses, by their reason`() async throws {
+        let harness = try await Self.harness()
+        for host in ["hub/proxy", "hub/auth", "hub/web1"] { try await harness.waitUntilReady(host) }
+        let person = try await harness.person()
+        try await harness.runner.run("/usr/bin/ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", "\(person.folder)/bare"]).succeeded()
+        func refused(_ host: String, _ name: String, _ labels: [String: String], _ act: () async throws -> Void) async throws {
+            let before = try await harness.figures(of: host).sum(name, labels)
+            try await act()
+            let after = try await harness.figures(of: host).sum(name, labels)
+            #expect(after > before, "\(host) \(name) \(labels)")
+        }
+        let bare =
+            ["-F", "/dev/null", "-i", "\(person.folder)/bare", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"]
+            + ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-p", "3023"]
+        try await refused("hub/proxy", "teleport_ssh_keys_refused_total", ["listener": "ssh", "reason": "no_certificate"]) {
+            try await refused("hub/proxy", "teleport_ssh_handshakes_total", ["listener": "ssh", "result": "refused"]) {
+                let outcome = try await harness.runner.run("/usr/bin/ssh", bare + ["ci@\(person.proxyHost)", "-s", "proxysites"])
+                #expect(outcome.exit == .status(255), "\(outcome)")
+            }
+        }
+        try await refused("hub/proxy", "teleport_proxy_routes_failed_total", ["kind": "NotFound"]) {
+            let outcome = try await person.tsh("ssh", "\(harness.login)@nowhere", "true")
+            #expect(outcome.exit != .status(0), "\(outcome)")
+        }
+        try await refused("hub/web1", "teleport_ssh_keys_refused_total", ["listener": "node", "reason": "principal"]) {
+            let outcome = try await person.tsh("ssh", "nobody@web1", "true")
+            #expect(outcome.exit != .status(0), "\(outcome)")
+        }
+        #expect(try await harness.figures(of: "hub/auth").sum("teleport_auth_requests_served_total") > 0)
+        try await refused("hub/auth", "teleport_auth_requests_failed_total", ["kind": "AccessDenied"]) {
+            let outcome = try await harness.runner.run(
+                "/usr/bin/curl", ["-sk", "--data", "{}", "https://\(try harness.cluster("hub").auth)\(Endpoints.status.path)"])
+            #expect(outcome.text.contains("AccessDenied"), "\(outcome)")
+        }
     }
 
     @Test func `an address that is taken is an error that says for what it was wanted`() async throws {

@@ -1,6 +1,7 @@
 import Base
 import ClusterModel
 import EventLoop
+import MetricsReader
 import SSHNet
 import SSHWire
 import Testing
@@ -48,6 +49,7 @@ struct NodeRefusalTests {
         let lines = node.log.withLock { $0.filter { $0.contains("login refused") } }
         #expect(lines.contains { $0.contains(refusal.reason) }, "\(lines)")
         #expect(!outcome.errors.contains(refusal.reason), "the reason is for the log")
+        #expect(try await node.figures().sum("teleport_ssh_keys_refused_total", ["listener": "node"]) >= 1)
     }
 
     @Test func `a bare key is no certificate`() async throws {
@@ -75,6 +77,13 @@ struct NodeRefusalTests {
         let forward = try await node.ssh(options: ["-W", "127.0.0.1:\(node.port)", "-o", "LogLevel=INFO"], credential: .init(flags: []))
         #expect(forward.exit == .status(255))
         #expect(forward.errors.contains("permits no port forwarding"), "\(forward.errors)")
+        let remote = try await node.ssh(
+            "true", options: ["-R", "0:127.0.0.1:\(node.port)", "-o", "LogLevel=INFO"], credential: .init(flags: []))
+        #expect(remote.errors.contains("remote port forwarding failed"), "\(remote.errors)")
+        let figures = try await node.figures()
+        #expect(figures.value("teleport_node_refusals_total", ["of": "channel"]) == 1)
+        #expect(figures.value("teleport_node_refusals_total", ["of": "global_request"]) == 1)
+        #expect(figures.value("teleport_node_sessions_opened_total") == 2)
     }
 
     @Test func `a subsystem that is not served says so`() async throws {

@@ -3,6 +3,7 @@ import ClusterModel
 import Crypto
 import EventLoop
 import Logging
+import MetricsReader
 import NodeService
 import SSHEngine
 import SSHNet
@@ -92,7 +93,7 @@ final class TestNode: Sendable {
         (server, port) = try await withCheckedThrowingContinuation { continuation in
             eventLoop.post { loop in
                 let server = NodeServer(
-                    configuration: configuration, snapshot: snapshot, randomness: randomness, counters: Counters(), logger: logger,
+                    configuration: configuration, snapshot: snapshot, randomness: randomness, logger: logger,
                     on: loop.inside)
                 let box = ServerBox(server)
                 continuation.resume(
@@ -127,6 +128,19 @@ final class TestNode: Sendable {
                 clusterName: cluster,
                 authorities: [CertificateAuthority(type: .user, cluster: cluster, publicKeys: [userAuthority.publicKey.text()])],
                 roles: roles))
+    }
+
+    /// What the node counts.
+    func figures() async throws -> MetricsReading {
+        let server = server
+        return try MetricsReading(
+            await withCheckedContinuation { continuation in
+                eventLoop.post { _ in
+                    var metrics = Metrics()
+                    server.server.add(to: &metrics)
+                    continuation.resume(returning: metrics.text)
+                }
+            })
     }
 
     /// Returns when the node knows.

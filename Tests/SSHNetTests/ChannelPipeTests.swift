@@ -9,13 +9,15 @@ import Testing
 @Suite("ChannelPipe")
 struct ChannelPipeTests {
     /// Joins every channel to a new connection to `address`, as a forward does.
-    private static func forward(to address: SocketAddress, closed: Closings) -> (ChannelOpenRequest) -> Void {
+    private static func forward(to address: SocketAddress, closed: Closings, counting relayed: RelayedBytes? = nil) -> (ChannelOpenRequest)
+        -> Void
+    {
         { request in
             TCPStream.connect(to: [address], timeout: .seconds(5), on: request.connection.loop) { result in
                 switch result {
                 case .success(let stream):
                     let channel = request.accept(handler: EchoChannel())
-                    ChannelPipe.join(channel, stream) {
+                    ChannelPipe.join(channel, stream, counting: relayed) {
                         closed.count += 1
                         closed.changed()
                     }
@@ -34,7 +36,8 @@ struct ChannelPipeTests {
                 stream.resumeReading()
             }
             let closed = Closings()
-            let server = try TestServer(keys, on: loop, opens: Self.forward(to: target.address, closed: closed))
+            let relayed = RelayedBytes()
+            let server = try TestServer(keys, on: loop, opens: Self.forward(to: target.address, closed: closed, counting: relayed))
             let side = Side(keys)
             let connection = try await dial(server.listener.address, keys.client, side, on: loop)
             await side.wait { side.isReady || side.isClosed }
@@ -47,6 +50,7 @@ struct ChannelPipeTests {
             channel.close()
             await closed.wait { closed.count == 1 }
             await collector.wait { collector.isClosed }
+            #expect(relayed.fromFirst == 3 << 20 && relayed.fromSecond == collector.bytes.count)
         }
     }
 

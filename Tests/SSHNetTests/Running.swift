@@ -108,6 +108,7 @@ final class Side: Observed, ConnectionHandler {
 
     func connection(_ connection: SSHConnection, authenticate attempt: UserAuthAttempt, answer: @escaping (UserAuthAnswer) -> Void) {
         let isKnown = attempt.identity.key == keys.user.publicKey
+        if !isKnown { connection.refusedKey(.noCertificate) }
         // As a service does that asks somebody else first.
         connection.loop.schedule(after: .zero) { answer(isKnown ? .accept : .reject) }
     }

@@ -12,6 +12,12 @@ final class AuthEndpoint: Sendable {
     private let server: LoopBound<HTTPServer>
     /// Where it listens, with the ports that the kernel chose.
     let addresses: [SocketAddress]
+    private let requests: Lock<Requests>
+
+    private struct Requests {
+        var served: UInt64 = 0
+        var failed = Tally<ErrorKind>()
+    }
 
     /// Every node and proxy keeps a question open; proxies ask for many users.
     private static let connectionsMax = 16_384
@@ -32,10 +38,18 @@ final class AuthEndpoint: Sendable {
         configuration.limits.connectionsMax = connectionsMax
         configuration.limits.connectionsPerAddressMax = connectionsPerAddressMax
         var router = HTTPRouter()
+        let requests = Lock(Requests())
         for path in dispatcher.paths {
             router.add(.post, path, bodyBytesMax: Endpoints.requestBytesMax) { request in
-                let caller = try Self.caller(of: request, clusterName: clusterName)
-                return .json(try await dispatcher.call(path, body: request.body, caller: caller))
+                do throws(TeleportError) {
+                    let caller = try Self.caller(of: request, clusterName: clusterName)
+                    let answer = try await dispatcher.call(path, body: request.body, caller: caller)
+                    requests.withLock { $0.served += 1 }
+                    return .json(answer)
+                } catch {
+                    requests.withLock { $0.failed.count(error.kind) }
+                    throw error
+                }
             }
         }
         let server = LoopBound<HTTPServer>(eventLoop)
@@ -54,10 +68,11 @@ final class AuthEndpoint: Sendable {
                 }
             }
         }
-        return AuthEndpoint(eventLoop, server, try result.get())
+        return AuthEndpoint(eventLoop, server, try result.get(), requests)
     }
 
-    private init(_ eventLoop: EventLoop, _ server: LoopBound<HTTPServer>, _ addresses: [SocketAddress]) {
+    private init(_ eventLoop: EventLoop, _ server: LoopBound<HTTPServer>, _ addresses: [SocketAddress], _ requests: Lock<Requests>) {
+        self.requests = requests
         self.eventLoop = eventLoop
         self.server = server
         self.addresses = addresses
@@ -70,6 +85,12 @@ final class AuthEndpoint: Sendable {
 
     private static func serverIdentity(_ identity: HostIdentity) -> HTTPServerIdentity {
         HTTPServerIdentity(certificates: identity.tlsCertificate, privateKey: SecretBytes(Array(identity.tlsPrivateKey.utf8)))
+    }
+
+    func add(to metrics: inout Metrics) {
+        let (served, failed) = requests.withLock { ($0.served, $0.failed) }
+        metrics.add(.requestsServed, served)
+        metrics.add(.requestsFailed, failed, by: "kind")
     }
 
     /// Ends when nothing of the server is left on the loop.
@@ -93,4 +114,11 @@ final class AuthEndpoint: Sendable {
         }
         return Caller(identity: identity, peer: address)
     }
+}
+
+extension Metric {
+    fileprivate static let requestsServed = Metric(
+        .counter, "teleport_auth_requests_served_total", "Requests of the API that were answered.")
+    fileprivate static let requestsFailed = Metric(
+        .counter, "teleport_auth_requests_failed_total", "Requests of the API that were not, by what kind of error they were told.")
 }

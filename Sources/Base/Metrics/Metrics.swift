@@ -36,9 +36,21 @@ package struct Metrics: Equatable, Sendable {
     }
 
     package mutating func add(_ metric: Metric, _ value: Double, _ labels: KeyValuePairs<String, String> = [:]) {
+        add(metric, value, labels.map { ($0.key, $0.value) })
+    }
+
+    /// A sample for each kind, also for those that have not happened: who looks at rates wants to see the first.
+    ///
+    /// - Parameter label: what the kinds are kinds of.
+    package mutating func add<Kind>(_ metric: Metric, _ tally: Tally<Kind>, by label: String, _ labels: KeyValuePairs<String, String> = [:])
+    {
+        for kind in Kind.allCases { add(metric, Double(tally[kind]), labels.map { ($0.key, $0.value) } + [(label, kind.rawValue)]) }
+    }
+
+    private mutating func add(_ metric: Metric, _ value: Double, _ labels: [(String, String)]) {
         precondition(metric.kind != .histogram, "a histogram is more than one value")
         let index = family(of: metric)
-        families[index].add(metric.name + Self.text(of: labels.map { ($0.key, $0.value) }), value)
+        families[index].add(metric.name + Self.text(of: labels), value)
     }
 
     package mutating func add(_ metric: Metric, _ histogram: Histogram, _ labels: KeyValuePairs<String, String> = [:]) {

@@ -17,7 +17,7 @@ package struct ProcessUsage: Sendable {
     /// Unix time, in seconds.
     package let startTime: Double
 
-    /// Reads files of the kernel: for the worker pool.
+    /// Reads files of the kernel, which takes some milliseconds where there are thousands of descriptors: for a loop that serves nobody else.
     package static func read() throws(TeleportError) -> ProcessUsage {
         let text = String(decoding: try FileIO.read("/proc/self/stat"), as: UTF8.self)
         // The program's name stands in parentheses and may have any of its own (`proc(5)`); the state behind it is the third field.

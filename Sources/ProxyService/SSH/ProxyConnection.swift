@@ -85,6 +85,7 @@ final class ProxyConnection: ConnectionHandler {
             }
             answer(.accept)
         } catch {
+            connection.refusedKey(RefusalReason(error, of: attempt))
             server.logger.info(
                 "a user was refused", metadata: ["peer": "\(peer)", "user": "\(attempt.user)", "reason": "\(error.message)"])
             answer(.reject)
@@ -125,12 +126,14 @@ final class ProxyConnection: ConnectionHandler {
         case .session:
             request.accept(handler: ProxySession(self))
         case .directTCPIP(let endpoints):
+            let relayed = server.relayed
             do throws(TeleportError) {
                 ProxyRoute(self, for: .request(request)).open(try RouteTarget(host: endpoints.host, port: endpoints.port)) { result in
                     switch result {
-                    case .success(.stream(let stream, let greeting)): ChannelPipe.accept(request, stream, greeting: greeting)
-                    case .success(.channel(let channel)): ChannelPipe.accept(request, channel)
-                    case .success(.elsewhere(let end)): ChannelPipe.accept(request, end)
+                    case .success(.stream(let stream, let greeting)):
+                        ChannelPipe.accept(request, stream, greeting: greeting, counting: relayed)
+                    case .success(.channel(let channel)): ChannelPipe.accept(request, channel, counting: relayed)
+                    case .success(.elsewhere(let end)): ChannelPipe.accept(request, end, counting: relayed)
                     case .failure(let error): request.refuse(error.openFailureReason, error.message)
                     }
                 }

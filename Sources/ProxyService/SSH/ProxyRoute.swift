@@ -97,7 +97,12 @@ final class ProxyRoute: ChannelHandler {
     private func finish(_ result: Result<RouteEnd, TeleportError>) {
         guard let then else { return }
         self.then = nil
-        if case .failure(let error) = result { log("no route", [("error", error.message)]) }
+        switch result {
+        case .success: server.finishedRoute(nil)
+        case .failure(let error):
+            server.finishedRoute(error)
+            log("no route", [("error", error.message)])
+        }
         then(result)
     }
 

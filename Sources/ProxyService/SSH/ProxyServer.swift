@@ -24,6 +24,10 @@ package final class ProxyServer {
     private var listener: SSHListener?
     private var connections: [ObjectIdentifier: ProxyConnection] = [:]
     private var isClosed = false
+    /// Between users and what they were led to.
+    let relayed = RelayedBytes()
+    private var routesOpened: UInt64 = 0
+    private var routesFailed = Tally<ErrorKind>()
 
     /// A node, or a site's agent and its node, that has not answered by then is not reachable.
     static let routeTimeout: Duration = .seconds(15)
@@ -87,6 +91,18 @@ package final class ProxyServer {
 
     package var connectionCount: Int { listener?.connectionCount ?? 0 }
 
+    package func add(to metrics: inout Metrics) {
+        listener?.add(to: &metrics, as: "ssh")
+        metrics.add(.routesOpened, routesOpened)
+        metrics.add(.routesFailed, routesFailed, by: "kind")
+        metrics.add(.relayedBytes, relayed.fromFirst, ["direction": "from_user"])
+        metrics.add(.relayedBytes, relayed.fromSecond, ["direction": "to_user"])
+    }
+
+    func finishedRoute(_ error: TeleportError?) {
+        if let error { routesFailed.count(error.kind) } else { routesOpened += 1 }
+    }
+
     package func close() {
         isClosed = true
         listener?.close()
@@ -100,4 +116,12 @@ package final class ProxyServer {
     func forget(_ connection: ProxyConnection) {
         connections[ObjectIdentifier(connection)] = nil
     }
+}
+
+extension Metric {
+    fileprivate static let routesOpened = Metric(.counter, "teleport_proxy_routes_opened_total", "Users led to where they asked to go.")
+    fileprivate static let routesFailed = Metric(
+        .counter, "teleport_proxy_routes_failed_total", "Users who were not, by what kind of error they were told.")
+    fileprivate static let relayedBytes = Metric(
+        .counter, "teleport_proxy_relayed_bytes_total", "Bytes passed on between users and nodes, without what the proxy's own SSH adds.")
 }

@@ -97,11 +97,11 @@ final class ProxySession: ChannelHandler {
         switch result {
         case .success(.stream(let stream, let greeting)):
             channel.write(greeting)
-            ChannelPipe.join(channel, stream, early: early)
+            ChannelPipe.join(channel, stream, early: early, counting: user.server.relayed)
         case .success(.channel(let other)):
-            ChannelPipe.join(channel, other, early: early)
+            ChannelPipe.join(channel, other, early: early, counting: user.server.relayed)
         case .success(.elsewhere(let end)):
-            ChannelPipe.join(channel, end, early: early)
+            ChannelPipe.join(channel, end, early: early, counting: user.server.relayed)
         case .failure(let error):
             fail(channel, error)
         }

@@ -111,6 +111,13 @@ package final class AgentPool {
 
     package var standings: [String: TunnelStanding] { AgentPoolPlan.standings(present: states) }
 
+    package func add(to metrics: inout Metrics) {
+        var states: [String: Int] = ["connecting": 0, "connected": 0, "waiting": 0]
+        for state in self.states.values { states[state.name, default: 0] += 1 }
+        for (name, count) in states.sorted(by: { $0.key < $1.key }) { metrics.add(.agents, count, ["state": name]) }
+        metrics.add(.passing, passing)
+    }
+
     // MARK: The plan
 
     /// What the service itself lists comes first, so that no cluster crowds out another by what it announces.
@@ -255,4 +262,20 @@ package final class AgentPool {
         authConnections &+= 1
         agents[connected[authConnections % connected.count]]?.openChannel(to: TransportDestination.authService, joining: stream)
     }
+}
+
+extension AgentState {
+    fileprivate var name: String {
+        switch self {
+        case .connecting: "connecting"
+        case .connected: "connected"
+        case .waiting: "waiting"
+        }
+    }
+}
+
+extension Metric {
+    fileprivate static let agents = Metric(.gauge, "teleport_agent_tunnels", "Tunnels that this host keeps to proxies, by how they are.")
+    fileprivate static let passing = Metric(
+        .gauge, "teleport_agent_connections", "Connections that pass through those tunnels or are being made for them.")
 }

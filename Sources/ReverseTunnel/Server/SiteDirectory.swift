@@ -30,6 +30,14 @@ package final class SiteDirectory: Sendable {
         }
     }
 
+    /// - Parameter known: how many sites there are, connected or not.
+    package func add(to metrics: inout Metrics, known: Int) {
+        let (sites, tunnels) = state.withLock { ($0.map.siteCount, $0.map.tunnelCount) }
+        metrics.add(.sitesKnown, known)
+        metrics.add(.sitesConnected, sites)
+        metrics.add(.tunnels, tunnels)
+    }
+
     // MARK: For the registries
 
     /// - Returns: the new tunnel's place, and those that it takes the place of.
@@ -59,4 +67,10 @@ package final class SiteDirectory: Sendable {
         }
         for follower in followers { follower(change) }
     }
+}
+
+extension Metric {
+    fileprivate static let sitesKnown = Metric(.gauge, "teleport_proxy_sites_known", "Sites that this cluster trusts or lists.")
+    fileprivate static let sitesConnected = Metric(.gauge, "teleport_proxy_sites_connected", "Sites with a tunnel to this proxy.")
+    fileprivate static let tunnels = Metric(.gauge, "teleport_proxy_tunnels", "Tunnels of all sites to this proxy.")
 }

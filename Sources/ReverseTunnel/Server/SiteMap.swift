@@ -27,6 +27,8 @@ package struct SiteMap: ~Copyable {
 
     package init() {}
 
+    var siteCount: Int { places.count }
+
     /// Names of the sites that can be reached, in order.
     package var connected: [String] { places.keys.sorted() }
 

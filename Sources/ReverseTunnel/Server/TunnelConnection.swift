@@ -116,6 +116,7 @@ package final class TunnelConnection: ConnectionHandler {
             if attempt.isProven { identity = proven }
             answer(.accept)
         } catch {
+            connection.refusedKey(RefusalReason(error, of: attempt))
             logger.info(
                 "an agent was refused",
                 metadata: ["peer": "\(connection.peer?.description ?? "?")", "user": "\(attempt.user)", "reason": "\(error.message)"])

@@ -79,6 +79,10 @@ package final class TunnelServer {
         listener = nil
     }
 
+    package func add(to metrics: inout Metrics) {
+        listener?.add(to: &metrics, as: "tunnel")
+    }
+
     package func close() {
         stopAccepting()
         expiryTimer?.cancel()

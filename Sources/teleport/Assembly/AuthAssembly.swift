@@ -49,6 +49,7 @@ final class AuthAssembly {
                 readiness.fail(running, of: .auth, "the auth server cannot write to its store, or not renew itself; its log says why")
             }
         }
+        diagnostics.measure(service.add(to:))
         for token in auth.tokens { try await service.server.offerToken(token.value, roles: token.roles) }
         let tokens = auth.tokens
         let offering = loop.spawn { loop in

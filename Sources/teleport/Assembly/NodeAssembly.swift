@@ -74,16 +74,16 @@ final class NodeAssembly {
             webProxyAddress: snapshot.state.proxies.first?.webAddr, hostKeys: [credentials.hostKey],
             authenticationDeadline: config.limits.authenticationDeadline,
             sessionChildExecutable: try FileIO.executablePath())
-        let counters = Counters()
         let listening = try node.listen.map { address throws(TeleportError) in
             try SharedListener(address: address, limits: config.limits.listener, listeners: loops.loops.count)
         }
         let servers = try await loops.each { loop in
             let server = NodeServer(
-                configuration: configuration, snapshot: snapshot, randomness: randomness, counters: counters, logger: logger, on: loop)
+                configuration: configuration, snapshot: snapshot, randomness: randomness, logger: logger, on: loop)
             if let listening { try server.start(listening) }
             return server
         }
+        diagnostics.measure(servers) { server, metrics in server.add(to: &metrics) }
         let entrance: Entrance
         var address = ""
         if let listening {

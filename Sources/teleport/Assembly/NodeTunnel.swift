@@ -50,6 +50,7 @@ final class NodeTunnel {
         // Left behind by a process that was killed; the data directory is held by one at a time.
         try FileIO.remove(socket)
         listener = try UnixListener(path: socket, on: loop) { [agents] stream in agents.connectToAuthServer(stream) }
+        diagnostics.measure(LoopBound(agents, on: loop)) { agents, metrics in agents.add(to: &metrics) }
         agents.onChange = { [unowned self] in changed() }
         changed()
         agents.start()

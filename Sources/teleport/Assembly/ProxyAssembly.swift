@@ -130,6 +130,15 @@ final class ProxyAssembly {
             "proxy listens",
             metadata: ["ssh": "\(proxy.listen)", "tunnel": "\(proxy.tunnelListen)", "web": "\(proxy.webListen)"])
 
+        diagnostics.measure(servers) { servers, metrics in
+            servers.users.add(to: &metrics)
+            servers.tunnels.add(to: &metrics)
+        }
+        diagnostics.measure(LoopBound(agents, on: inside)) { agents, metrics in agents.add(to: &metrics) }
+        diagnostics.measure { metrics in
+            let known = cache.snapshot.map { $0.leafClusters.count + $0.opensshSites.count }
+            sites.add(to: &metrics, known: known ?? 0)
+        }
         let reporter = TunnelReporter(sites, client: client, on: inside, logger: logger)
         let assembly = ProxyAssembly(
             servers: servers, users: userListener, agents: agents, reporter: reporter, web: web, cache: cache, client: client,
