@@ -111,14 +111,17 @@ package struct EngineLimits: Sendable {
     package var channelsMax = 1024
     /// What we let a peer send on a channel before we have consumed it, at most.
     package var windowBytes: UInt32 = 2 << 20
+    /// The same of a channel that is new: the window doubles as often as we have consumed half of it, so that a channel which nobody has begun to read
+    /// holds little.
+    package var windowBytesFirst: UInt32 = 128 << 10
     /// What all windows of a connection together may be; each takes a part of what is left, so that a few channels have the most and a thousand that
     /// nobody reads hold no more than this and the least of each.
     package var windowBytesTotal = 512 << 20
     package var windowBytesMin: UInt32 = 64 << 10
     package var packetBytesMax: UInt32 = 32 << 10
     /// Data that waits on one channel for window or keys before ``SSHEngine/isWritable(_:)`` says no.
-    package var queuedBytesHigh = 256 << 10
-    package var queuedBytesLow = 64 << 10
+    package var queuedBytesHigh = 128 << 10
+    package var queuedBytesLow = 32 << 10
     /// Requests of a peer that wait for our reply, on one channel and for the connection.
     package var unansweredRequestsMax = 256
 

@@ -287,6 +287,7 @@ struct MalformedPeerTests {
     @Test func `a thousand channels that nobody reads hold little more than some dozen`() throws {
         var configuration = EnginePair.serverConfiguration()
         configuration.limits.windowBytes = 8 << 20
+        configuration.limits.windowBytesFirst = 8 << 20
         let raw = RawClient(configuration: configuration)
         raw.logIn()
         let windows = try (0..<1000).map { _ in
@@ -296,6 +297,27 @@ struct MalformedPeerTests {
         let limits = configuration.limits
         #expect(windows.first == limits.windowBytes && windows.last == limits.windowBytesMin)
         #expect(windows.reduce(0) { $0 + Int($1) } <= limits.windowBytesTotal + windows.count * Int(limits.windowBytesMin))
+    }
+
+    @Test func `a new channel's window is small, and doubles as it is read, up to the most`() throws {
+        var configuration = EnginePair.serverConfiguration()
+        configuration.limits.windowBytesFirst = 1000
+        configuration.limits.windowBytes = 3000
+        let raw = RawClient(configuration: configuration)
+        raw.logIn()
+        let channel = raw.openChannel()
+        #expect(try ChannelOpenConfirmationMessage(payload: raw.received.last ?? []).initialWindowSize == 1000)
+        // Half of 1000 read makes it 2000, half of that 3000; then it stays.
+        for (read, granted) in [(500, 1500), (1000, 2000), (1500, 1500)] as [(Int, UInt32)] {
+            raw.send(data(channel, read))
+            guard case .channelData(let id, _)? = raw.events.last else {
+                Issue.record("no data came")
+                return
+            }
+            raw.server.consumed(read, on: id)
+            raw.sendRaw([])
+            #expect(try ChannelWindowAdjustMessage(payload: raw.received.last ?? []).bytesToAdd == granted)
+        }
     }
 
     @Test func `what closed channels held is there for those that stay`() throws {
@@ -308,7 +330,7 @@ struct MalformedPeerTests {
         let channels = (0..<60).map { _ in raw.openChannel() }
         let last = try #require(channels.last)
         let small = try ChannelOpenConfirmationMessage(payload: raw.received.last ?? []).initialWindowSize
-        #expect((10..<100).contains(small))
+        #expect((10..<50).contains(small))
         for channel in channels.dropLast() { raw.send(ChannelCloseMessage(recipientChannel: channel).payload()) }
         raw.send(data(last, Int(small)))
         guard case .channelData(let id, _)? = raw.events.last else {
@@ -317,7 +339,7 @@ struct MalformedPeerTests {
         }
         raw.server.consumed(Int(small), on: id)
         raw.sendRaw([])
-        #expect(try ChannelWindowAdjustMessage(payload: raw.received.last ?? []).bytesToAdd == 100)
+        #expect(try ChannelWindowAdjustMessage(payload: raw.received.last ?? []).bytesToAdd == 2 * small)
     }
 
     @Test func `a packet above our maximum is refused`() {

@@ -186,9 +186,9 @@ struct ConnectionLayer: ~Copyable {
     }
 
     /// A 32nd of what is left, within what a channel may have at most and needs at least.
-    private func windowSize(_ wanted: UInt32?) -> UInt32 {
+    private func windowSize(_ wanted: UInt32) -> UInt32 {
         let share = max(limits.windowBytesMin, UInt32(clamping: (limits.windowBytesTotal - windowBytesGiven) / 32))
-        return min(wanted ?? limits.windowBytes, share)
+        return min(wanted, share)
     }
 
     private mutating func remove(at index: Int) {
@@ -199,7 +199,7 @@ struct ConnectionLayer: ~Copyable {
     // MARK: Commands
 
     mutating func openChannel(type: String, payload: [UInt8], window: UInt32?, _ outbox: inout Outbox) -> ChannelID? {
-        let size = windowSize(window)
+        let size = windowSize(window ?? min(limits.windowBytes, limits.windowBytesFirst))
         let id = table.insert { id in
             Channel(id: id, phase: .opening, remoteNumber: 0, remotePacketMax: 0, window: ChannelWindow(local: size, remote: 0))
         }
@@ -228,7 +228,7 @@ struct ConnectionLayer: ~Copyable {
     mutating func acceptChannel(_ id: ChannelID, payload: [UInt8], window: UInt32?, _ outbox: inout Outbox) {
         guard let index = table.index(of: id) else { return }
         precondition(table.channels[index].phase == .offered, "accepts a channel that is not offered")
-        let size = windowSize(window)
+        let size = windowSize(window ?? min(limits.windowBytes, limits.windowBytesFirst))
         windowBytesGiven += Int(size)
         table.channels[index].phase = .open
         table.channels[index].window = ChannelWindow(local: size, remote: table.channels[index].window.remote)
@@ -330,7 +330,8 @@ struct ConnectionLayer: ~Copyable {
     mutating func consumed(_ count: Int, on id: ChannelID, _ outbox: inout Outbox) {
         guard let index = table.index(of: id), table.channels[index].closing.maySend else { return }
         let before = table.channels[index].window.localSize
-        let grant = table.channels[index].window.consume(count, size: windowSize(nil))
+        let twice = UInt32(clamping: 2 * Int(before))
+        let grant = table.channels[index].window.consume(count, size: windowSize(min(limits.windowBytes, twice)))
         windowBytesGiven += Int(table.channels[index].window.localSize - before)
         guard let grant else { return }
         outbox.send(ChannelWindowAdjustMessage(recipientChannel: table.channels[index].remoteNumber, bytesToAdd: grant).payload())
