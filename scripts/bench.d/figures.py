@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 from typing import Callable
 
 from measures import (bulk_down, bulk_down_at_once, bulk_up, connections_a_second, engine, fresh_true, idle_memory, idle_tunnels,
-                      keystroke_echo, our_load, processor_time_per_byte, sessions_a_second, sftp)
+                      keystroke_echo, our_load, processor_time_per_byte, sessions_a_second, sftp, stalled_channels)
 
 
 @dataclass
@@ -108,6 +108,7 @@ FIGURES = [
     Figure("channels of a tunnel, one at a time", "1/s", channels(1), {"": [least(3000)]}),
     Figure("channels of a tunnel, 32 at once", "1/s", channels(32), {"": [least(8000)]}),
     once("idle daemon, all roles", "MiB", lambda bench: idle_memory(bench.folder, bench.net + "250"), {"": [most(20)]}),
+    once("1000 stalled channels", "MiB", lambda bench: stalled_channels(bench.ours, bench.folder, bench.net + "204")),
     once("allocations per relayed packet", "", lambda bench: bench.allocations_per_packet(), {"": [most(0)]}),
     once("engine", "", lambda bench: {row["name"]: row["median"] for row in engine()}),
 ]

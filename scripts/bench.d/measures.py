@@ -165,11 +165,8 @@ def connections_a_second(address, count):
     return at_once(count, SECONDS, connect)
 
 
-class Greeter:
-    """A TCP server in the inner site that greets everybody as an SSH server does: it costs both sides the same, and little."""
-
-    PROGRAM = ("import socket, sys\nserver = socket.create_server((sys.argv[1], 0), backlog=1024)\nprint(server.getsockname()[1], flush=True)\n"
-               "while True:\n    connection = server.accept()[0]\n    connection.send(b'SSH-2.0-greeter\\r\\n')\n    connection.close()\n")
+class Server:
+    """A Python program that serves an address, and prints its port."""
 
     def __init__(self, address):
         self.process = subprocess.Popen(["python3", "-c", self.PROGRAM, address], stdout=subprocess.PIPE, text=True)
@@ -178,6 +175,34 @@ class Greeter:
     def stop(self):
         self.process.terminate()
         self.process.wait()
+
+
+class Greeter(Server):
+    """A TCP server in the inner site that greets everybody as an SSH server does: it costs both sides the same, and little."""
+
+    PROGRAM = ("import socket, sys\nserver = socket.create_server((sys.argv[1], 0), backlog=1024)\nprint(server.getsockname()[1], flush=True)\n"
+               "while True:\n    connection = server.accept()[0]\n    connection.send(b'SSH-2.0-greeter\\r\\n')\n    connection.close()\n")
+
+
+class Flood(Server):
+    """A TCP server that greets as an SSH server does and then sends for as long as it can."""
+
+    PROGRAM = """
+import asyncio, sys
+async def flood(reader, writer):
+    try:
+        writer.write(b"SSH-2.0-flood\\r\\n")
+        while True:
+            writer.write(bytes(65536))
+            await writer.drain()
+    except OSError:
+        pass
+async def main():
+    server = await asyncio.start_server(flood, sys.argv[1], 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
 
 
 # MARK: Memory
@@ -193,6 +218,48 @@ def idle_memory(folder, address):
     finally:
         process.terminate()
         process.wait(60)
+
+
+# Opens so many channels to a node and reads from none; says so, and stays until its input ends.
+STALLED = """
+import asyncio, asyncssh, sys
+class Nobody(asyncssh.SSHTCPSession):
+    def connection_made(self, channel):
+        channel.pause_reading()
+async def main(proxy, port, identity, known_hosts, node, node_port, count):
+    user = await asyncssh.connect(proxy, int(port), username="bench", client_keys=[(identity, identity + "-cert.pub")],
+                                  known_hosts=known_hosts, agent_path=None, encryption_algs=["aes128-gcm@openssh.com"])
+    channels = [await user.create_connection(Nobody, node, int(node_port), window=65536) for _ in range(int(count))]
+    await asyncio.sleep(5)
+    print("stalled", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    user.abort()
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def stalled_channels(side, folder, address, count=1000):
+    """MiB of its own that the proxy holds for the channels of one user who reads none of them; others are served all the same."""
+    def held():
+        return int(re.search(r"Anonymous:\s+(\d+)", open(f"/proc/{side.middle}/smaps_rollup").read())[1]) / 1024
+    flood = Flood(address)
+    user = None
+    try:
+        node = f'kind: node\nmetadata: {{name: flood}}\nspec: {{hostname: flood, addr: "{flood.address[0]}:{flood.address[1]}"}}\n'
+        open(f"{folder}/flood.yaml", "w").write(node)
+        run(side.tctl_east + ["create", "-f", f"{folder}/flood.yaml"])
+        before = held()
+        # Debian's Python, as its package of asyncssh is for that.
+        user = subprocess.Popen(["/usr/bin/python3", "-W", "ignore", "-c", STALLED, *side.proxy, side.identity, f"{side.folder}/known_hosts",
+                                 "flood.east", str(flood.address[1]), str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if user.stdout.readline() != "stalled\n":
+            fail("the user whose channels are to stall has failed")
+        run(side.commands["tsh"] + ["true"])
+        return held() - before
+    finally:
+        if user:
+            user.communicate()
+        flood.stop()
 
 
 def idle_tunnels(sites):

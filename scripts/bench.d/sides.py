@@ -71,6 +71,7 @@ class Ours(Side):
 
     def __init__(self, folder, net):
         super().__init__("ours")
+        self.folder = folder
         os.makedirs(folder, exist_ok=True)
         text = open(os.path.join(ROOT, "topologies", "two-sites.yaml")).read()
         # 127.0.1.x and 127.0.2.x of the file become two ranges of one /24.
@@ -90,7 +91,7 @@ class Ours(Side):
             run(self.tctl + ["auth", "sign", "--user=bench", "--logins=root", f"--format={form}", f"--out={path}"])
         for kind, path in (("user", self.authority), ("host", f"{folder}/known_hosts")):
             open(path, "wb").write(run(self.tctl + ["authorities", f"--type={kind}", "export"]).stdout)
-        proxy, port = hub["proxies"][0]["ssh"].rsplit(":", 1)
+        proxy, port = self.proxy = hub["proxies"][0]["ssh"].rsplit(":", 1)
         node, node_port = hub["nodes"][0]["addr"].rsplit(":", 1)
         with open(f"{folder}/ssh_config_ours", "w") as file:
             file.write(f"Host *\n  StrictHostKeyChecking yes\n  UserKnownHostsFile {folder}/known_hosts\n  LogLevel ERROR\n"
