@@ -1,13 +1,14 @@
 import Base
 import EventLoop
+import SSHEngine
 import SSHNet
 import SSHWire
 import Testing
 
 @Suite("RFC 4254 at a node, by a client that does what no stock client does", .timeLimit(.minutes(2)))
 struct NodeChannelTests {
-    /// More than one window.
-    private static let windowMax = 2 << 20
+    /// What a client lets the node send at first.
+    private static let windowMax = Int(EngineLimits().windowBytesFirst)
 
     private func exit(_ session: ChannelRecorder) throws -> SessionRequest {
         let request = try #require(session.requests.last { $0.type.hasPrefix("exit-") })

@@ -1,6 +1,7 @@
 import Base
 import ClusterModel
 import EventLoop
+import SSHEngine
 import SSHNet
 import SSHWire
 import Testing
@@ -117,9 +118,10 @@ struct RemoteForwardTests {
             let recorder = ChannelRecorder()
             recorder.consumes = false
             recorder.channel = client.opens[0].accept(handler: recorder)
-            await recorder.wait { recorder.bytes.count == 2 << 20 }
+            let window = Int(EngineLimits().windowBytesFirst)
+            await recorder.wait { recorder.bytes.count == window }
             for _ in 0..<50 { _ = await client.ask("keepalive@openssh.com") }
-            #expect(recorder.bytes.count == 2 << 20)
+            #expect(recorder.bytes.count == window)
             recorder.consumeAll()
             await recorder.wait { recorder.hasEnded }
             let isSame = recorder.bytes == sent
