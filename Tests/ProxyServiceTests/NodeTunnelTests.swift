@@ -74,12 +74,7 @@ final class Asked: Observed {
 
 @Suite("A node that dials its proxy", .timeLimit(.minutes(1)))
 struct NodeTunnelTests {
-    struct Stranger: Sendable, CustomTestStringConvertible {
-        let testDescription: String
-        let claim: Claim
-        var name: String?
-        let reason: String
-    }
+    typealias Stranger = TunnelAttackTests.Stranger
 
     static let strangers: [Stranger] = [
         Stranger(
