@@ -12,12 +12,15 @@ package final class DelayedLink {
     private let listener: TCPListener
     package var address: SocketAddress { listener.address }
 
-    /// - Parameter ended: is given, of each connection, the round trips until the last of the server's words that its client heard.
+    /// - Parameters:
+    ///   - last: what the client says in a later round trip than this never arrives.
+    ///   - ended: is given, of each connection, the round trips until the last of the server's words that its client heard.
     package init(
-        from address: SocketAddress, to target: SocketAddress, roundTrip: Duration, on loop: Loop, ended: @escaping (Int) -> Void
+        from address: SocketAddress, to target: SocketAddress, roundTrip: Duration, last: Int = .max, on loop: Loop,
+        ended: @escaping (Int) -> Void = { _ in }
     ) throws(TeleportError) {
         listener = try TCPListener(address: address, on: loop) { client in
-            Line(client, roundTrip / 2, loop, ended).connect(to: target, after: roundTrip)
+            Line(client, roundTrip / 2, last, loop, ended).connect(to: target, after: roundTrip)
         }
     }
 
@@ -28,13 +31,15 @@ private final class Line {
     private let client: LineEnd
     private let server: LineEnd
     private let halfway: Duration
+    private let last: Int
     private let loop: Loop
     private var ended: ((Int) -> Void)?
 
-    init(_ stream: TCPStream, _ halfway: Duration, _ loop: Loop, _ ended: @escaping (Int) -> Void) {
+    init(_ stream: TCPStream, _ halfway: Duration, _ last: Int, _ loop: Loop, _ ended: @escaping (Int) -> Void) {
         client = LineEnd(heard: 1)
         server = LineEnd(heard: 1)
         self.halfway = halfway
+        self.last = last
         self.loop = loop
         self.ended = ended
         client.line = self
@@ -59,6 +64,7 @@ private final class Line {
     func carry(_ bytes: [UInt8], from end: LineEnd) {
         let other = other(end)
         let number = end === client ? end.heard + 1 : end.heard
+        if end === client, number > last { return }
         loop.schedule(after: halfway) {
             other.heard = max(other.heard, number)
             other.stream?.write(bytes)
