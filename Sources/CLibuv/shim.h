@@ -5,19 +5,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/magic.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -50,7 +55,22 @@ static inline int shim_thread_usage(struct rusage *usage) { return getrusage((__
 
 // fcntl and ioctl are variadic, which Swift does not import.
 static inline int shim_duplicate_above(int descriptor, int lowest) { return fcntl(descriptor, F_DUPFD_CLOEXEC, lowest); }
-static inline int shim_set_pipe_size(int descriptor, int bytes) { return fcntl(descriptor, 1031 /* F_SETPIPE_SZ */, bytes); }
+// Lets a pipe hold more; one that holds as much already, or may not, is left as it is.
+static inline void shim_widen_pipe(int descriptor, int bytes)
+{
+    if (fcntl(descriptor, 1032 /* F_GETPIPE_SZ */) < bytes) fcntl(descriptor, 1031 /* F_SETPIPE_SZ */, bytes);
+}
+static inline bool shim_is_unnamed_pipe(int descriptor)
+{
+    struct statfs system;
+    return fstatfs(descriptor, &system) == 0 && system.f_type == PIPEFS_MAGIC;
+}
+static inline bool shim_is_null_device(int descriptor)
+{
+    struct stat status;
+    // The numbers are the kernel's own (devices.txt).
+    return fstat(descriptor, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3);
+}
 static inline int shim_set_nonblocking(int descriptor) { return fcntl(descriptor, F_SETFL, O_NONBLOCK); }
 static inline int shim_set_terminal_size(int descriptor, const struct winsize *size) { return ioctl(descriptor, TIOCSWINSZ, size); }
 static inline int shim_get_terminal_size(int descriptor, struct winsize *size) { return ioctl(descriptor, TIOCGWINSZ, size); }

@@ -35,9 +35,8 @@ package enum SessionEnd: Equatable, Sendable {
 
 /// A shell or command on a node with this process's own stdin, stdout and stderr. Bound to its loop.
 ///
-/// Standard streams are read and written on the worker pool, because a terminal, a file or a pipe that somebody else shares must neither block the
-/// loop nor be made non-blocking. The node gets window back only for what was written.
-package final class ClientSession: ChannelHandler {
+/// What the standard streams are shared with never sees them made non-blocking. The node gets window back only for what was written.
+package final class ClientSession: ChannelHandler, InputUser {
     private let command: SessionCommand
     private let node: NodeClient
     private let loop: Loop
@@ -55,10 +54,9 @@ package final class ClientSession: ChannelHandler {
 
     /// - Parameters:
     ///   - input: where stdin comes from; nil: nothing is sent.
-    ///   - output: the sink of stdout, and of stderr.
     package init(
-        _ command: SessionCommand, on node: NodeClient, terminal: LocalTerminal?, readsInput: Bool, output: @escaping OutputWriter.Sink,
-        errors: @escaping OutputWriter.Sink, loop: Loop, then: @escaping (Result<SessionEnd, TeleportError>) -> Void
+        _ command: SessionCommand, on node: NodeClient, terminal: LocalTerminal?, readsInput: Bool, output: OutputWriter,
+        errors: OutputWriter, loop: Loop, then: @escaping (Result<SessionEnd, TeleportError>) -> Void
     ) {
         self.command = command
         self.node = node
@@ -66,8 +64,9 @@ package final class ClientSession: ChannelHandler {
         self.terminal = terminal
         self.then = then
         input = readsInput ? InputReader(descriptor: 0, on: loop) : nil
-        self.output = OutputWriter(output, on: loop)
-        self.errors = OutputWriter(errors, on: loop)
+        self.output = output
+        self.errors = errors
+        input?.user = self
     }
 
     package func start() {
@@ -150,17 +149,23 @@ package final class ClientSession: ChannelHandler {
     private func readInput() {
         guard let channel, channel.state == .open, !inputHasEnded, channel.isWritable else { return }
         guard let input else { return endInput(channel) }
-        input.read { [self] bytes in
-            guard let bytes else { return endInput(channel) }
-            guard isInteractive else {
-                channel.write(bytes)
-                return readInput()
-            }
-            let filtered = escape.filter(bytes)
+        input.resume()
+    }
+
+    func inputReceived(_ bytes: Span<UInt8>) {
+        guard let channel else { return }
+        if isInteractive {
+            let filtered = escape.filter(Array(copying: bytes))
             if !filtered.bytes.isEmpty { channel.write(filtered.bytes) }
             if filtered.disconnects { return finish(.failure(.connectionProblem("the session was ended by ~."))) }
-            readInput()
+        } else {
+            channel.write(bytes)
         }
+        if !channel.isWritable { input?.pause() }
+    }
+
+    func inputEnded() {
+        if let channel { endInput(channel) }
     }
 
     private func endInput(_ channel: SSHChannel) {
@@ -199,8 +204,8 @@ package final class ClientSession: ChannelHandler {
 
     package func channelClosed(_ channel: SSHChannel) {
         // What is still on its way to stdout and stderr goes first.
-        output.whenEmpty { [self] in
-            errors.whenEmpty { [self] in
+        output.end { [self] in
+            errors.end { [self] in
                 if let refusedRequest {
                     finish(.failure(.accessDenied("the node refused \(refusedRequest)")))
                 } else if let end {
@@ -217,6 +222,7 @@ package final class ClientSession: ChannelHandler {
         self.then = nil
         for watcher in watchers { watcher.close() }
         watchers = []
+        input?.close()
         if isInteractive { terminal?.restore() }
         node.ended = nil
         then(result)

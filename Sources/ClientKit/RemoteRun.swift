@@ -148,8 +148,8 @@ package final class RemoteRun {
         switch command.work {
         case .session(let session):
             let session = ClientSession(
-                session, on: node, terminal: command.terminal, readsInput: command.readsInput, output: OutputWriter.descriptor(1),
-                errors: OutputWriter.descriptor(2), loop: loop
+                session, on: node, terminal: command.terminal, readsInput: command.readsInput,
+                output: OutputWriter(descriptor: 1, on: loop), errors: OutputWriter(descriptor: 2, on: loop), loop: loop
             ) { [self] result in
                 forwards.close()
                 if node.wasRefusedAhead { return again() }
@@ -241,7 +241,8 @@ package final class RemoteRun {
                 let output = PrefixedOutput(name, descriptor: 1)
                 let errors = PrefixedOutput(name, descriptor: 2)
                 let session = ClientSession(
-                    command, on: node, terminal: nil, readsInput: false, output: output.sink, errors: errors.sink, loop: loop
+                    command, on: node, terminal: nil, readsInput: false, output: OutputWriter(output.sink, on: loop),
+                    errors: OutputWriter(errors.sink, on: loop), loop: loop
                 ) { [self] result in
                     output.finish()
                     errors.finish()

@@ -4,33 +4,34 @@ internal import SSHNet
 internal import SSHWire
 
 /// Joins a channel that is being opened to this process's stdin and stdout, as a ProxyCommand does. Bound to its loop.
-final class StandardRelay: ChannelHandler {
+final class StandardRelay: ChannelHandler, InputUser {
     private let input: InputReader
     private let output: OutputWriter
     private var then: ((Result<Void, TeleportError>) -> Void)?
-    private var inputHasEnded = false
+    private var channel: SSHChannel?
 
     init(on loop: Loop, then: @escaping (Result<Void, TeleportError>) -> Void) {
         self.then = then
         input = InputReader(descriptor: 0, on: loop)
-        output = OutputWriter(OutputWriter.descriptor(1), on: loop)
+        output = OutputWriter(descriptor: 1, on: loop)
         output.failed = { [weak self] error in self?.finish(error.kind == .connectionProblem ? .success(()) : .failure(error)) }
     }
 
-    func channelOpened(_ channel: SSHChannel) { read(channel) }
-    func channelWritable(_ channel: SSHChannel) { read(channel) }
-
-    private func read(_ channel: SSHChannel) {
-        guard !inputHasEnded, channel.isWritable else { return }
-        input.read { [self] bytes in
-            guard let bytes else {
-                inputHasEnded = true
-                return channel.sendEOF()
-            }
-            channel.write(bytes)
-            read(channel)
-        }
+    func channelOpened(_ channel: SSHChannel) {
+        self.channel = channel
+        input.user = self
+        input.resume()
     }
+
+    func channelWritable(_ channel: SSHChannel) { input.resume() }
+
+    func inputReceived(_ bytes: Span<UInt8>) {
+        guard let channel else { return }
+        channel.write(bytes)
+        if !channel.isWritable { input.pause() }
+    }
+
+    func inputEnded() { channel?.sendEOF() }
 
     func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
         output.write(data, from: channel)
@@ -38,7 +39,7 @@ final class StandardRelay: ChannelHandler {
 
     /// Whoever reads our stdout is told at once, while our stdin may go on.
     func channelEOF(_ channel: SSHChannel) {
-        output.whenEmpty { _ = FileDescriptor(1) }
+        output.end { _ = FileDescriptor(1) }
     }
 
     func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
@@ -47,12 +48,13 @@ final class StandardRelay: ChannelHandler {
     }
 
     func channelClosed(_ channel: SSHChannel) {
-        output.whenEmpty { [self] in finish(.success(())) }
+        output.end { [self] in finish(.success(())) }
     }
 
     private func finish(_ result: Result<Void, TeleportError>) {
         let then = then
         self.then = nil
+        input.close()
         then?(result)
     }
 }

@@ -221,9 +221,14 @@ package enum FileIO {
         }
     }
 
+    /// Whether it is `/dev/null`, which neither has anything nor keeps anything.
+    package static func isNullDevice(_ descriptor: Int32) -> Bool {
+        shim_is_null_device(descriptor)
+    }
+
     /// Lets a pipe hold more, so that its two sides take turns less often; one that cannot is left as it is.
     package static func widenPipe(_ descriptor: Int32, bytes: Int32) {
-        _ = shim_set_pipe_size(descriptor, bytes)
+        shim_widen_pipe(descriptor, bytes)
     }
 
     private static func open(_ path: String, _ flags: CInt, mode: UInt32 = 0) throws(TeleportError) -> FileDescriptor {

@@ -229,7 +229,7 @@ struct SpawnActions: ~Copyable {
         var ends: [CInt] = [-1, -1]
         guard unsafe pipe2(&ends, O_CLOEXEC) == 0 else { throw UVError.errno("making a pipe") }
         // What one read of the loop takes. Where the user's share of such memory is used up the pipe stays as it is.
-        shim_set_pipe_size(ends[0], CInt(Loop.receiveBufferBytes))
+        shim_widen_pipe(ends[0], CInt(Loop.receiveBufferBytes))
         return (ends[0], ends[1])
     }
 
