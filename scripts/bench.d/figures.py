@@ -37,16 +37,18 @@ class Figure:
     goals: dict = field(default_factory=dict)
     # Once is enough where nothing else of the machine is in it; there is nobody to compare with then.
     once: bool = False
+    # What `limit.c` calls the same, of bare processes: the floor of this machine, measured in each round.
+    limit: str = ""
 
 
-def on_path(name, unit, measure, mine, theirs, goals=None, size=1):
+def on_path(name, unit, measure, mine, theirs, goals=None, size=1, limit=""):
     """A measure of a client's command on a path: `mine` of ours, `theirs` of OpenSSH and, where that is the tunnel, of peers."""
     def of(bench, side):
         if side is not bench.ours and side is not bench.openssh and theirs != "tunnel":
             return None
         command = side.commands.get(mine if side is bench.ours else theirs)
         return command and measure(command, bench.mebibytes * size)
-    return Figure(name, unit, of, goals if isinstance(goals, dict) else {"": goals or []})
+    return Figure(name, unit, of, goals if isinstance(goals, dict) else {"": goals or []}, limit=limit)
 
 
 def timed(name, unit, measure, mine, theirs, goals, of_terminals=False):
@@ -81,9 +83,9 @@ def once(name, unit, measure, goals=None):
 
 
 FIGURES = [
-    on_path("bulk down, tunnel, tsh", "MiB/s", bulk_down, "tsh", "tunnel", [least(500), ratio_least(8)]),
+    on_path("bulk down, tunnel, tsh", "MiB/s", bulk_down, "tsh", "tunnel", [least(500), ratio_least(8)], limit="bulk"),
     on_path("bulk up, tunnel, tsh", "MiB/s", bulk_up, "tsh", "tunnel"),
-    on_path("bulk down, tunnel, ssh -J", "MiB/s", bulk_down, "tunnel", "tunnel", [least(450), ratio_least(5)]),
+    on_path("bulk down, tunnel, ssh -J", "MiB/s", bulk_down, "tunnel", "tunnel", [least(450), ratio_least(5)], limit="bulk"),
     on_path("bulk up, tunnel, ssh -J", "MiB/s", bulk_up, "tunnel", "tunnel", [least(450)]),
     on_path("bulk down, proxy, ssh -J", "MiB/s", bulk_down, "proxy", "proxy", [ratio_least(1)]),
     on_path("bulk up, proxy, ssh -J", "MiB/s", bulk_up, "proxy", "proxy", [ratio_least(1)]),
@@ -93,8 +95,8 @@ FIGURES = [
     on_path("four at once down, tunnel, tsh", "MiB/s", bulk_down_at_once, "tsh", "tunnel"),
     on_path("file down, direct, sftp", "MiB/s", sftp("get"), "sftp", "sftp"),
     on_path("file up, direct, sftp", "MiB/s", sftp("put"), "sftp", "sftp"),
-    Figure("CPU of the proxy, tunnel", "ns/B", processor, {"": [most(0.9)]}),
-    Figure("CPU of the agent, tunnel", "ns/B", agent_processor),
+    Figure("CPU of the proxy, tunnel", "ns/B", processor, {"": [most(0.9)]}, limit="proxy"),
+    Figure("CPU of the agent, tunnel", "ns/B", agent_processor, limit="agent"),
     timed("true, tunnel, tsh", "ms", fresh_true, "tsh", "tunnel", {"p50": [most(12), ratio_most(0.1)], "p99": [most(30)]}),
     timed("true, tunnel, ssh ProxyCommand", "ms", fresh_true, "subsystem", "tunnel", {"p50": [ratio_most(0.5)], "p99": []}),
     timed("true, tunnel, ssh -J", "ms", fresh_true, "tunnel", "tunnel", {}),
