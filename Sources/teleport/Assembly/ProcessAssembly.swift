@@ -27,6 +27,7 @@ enum ProcessAssembly {
                     let process = try await RunningProcess.start(
                         config, directory, reload: reload, threshold: threshold, loops, loop, logger)
                     try process.watchSignals(stopWithDescriptor: stopWithDescriptor)
+                    process.giveBackMemory()
                 } catch {
                     failure.withLock { $0 = error }
                     loop.stop()

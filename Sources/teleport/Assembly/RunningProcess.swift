@@ -25,9 +25,11 @@ final class RunningProcess {
     private var signals: [SignalWatcher] = []
     private var stopper: DescriptorWatcher?
     private var graceTimer: LoopTimer?
+    private let spareMemory = SpareMemory()
     private var isStopping = false
     private var isClosed = false
 
+    private static let memoryInterval: Duration = .seconds(60)
     /// The condition of the process as a whole.
     private static let running = "running"
 
@@ -95,6 +97,13 @@ final class RunningProcess {
             }
             watcher.watch([.readable])
             stopper = watcher
+        }
+    }
+
+    /// From now on, for as long as the process runs.
+    func giveBackMemory() {
+        loop.schedule(after: Self.memoryInterval) { [self] in
+            loop.work({ [spareMemory] in spareMemory.giveBack() }) { [self] _ in giveBackMemory() }
         }
     }
 
