@@ -19,6 +19,7 @@ package enum LogText {
 
     /// With control characters, line separators and those that turn the direction of writing as `\n`, `\u{1b}`; a backslash as two.
     package static func escaped(_ text: String) -> String {
+        if isPlain(text) { return text }
         var escaped = ""
         for scalar in text.unicodeScalars {
             switch scalar {
@@ -35,6 +36,7 @@ package enum LogText {
 
     /// A string of JSON (RFC 8259 §7), quotes and all.
     package static func json(_ text: String) -> String {
+        if isPlain(text) { return "\"\(text)\"" }
         var escaped = "\""
         for scalar in text.unicodeScalars {
             switch scalar {
@@ -48,6 +50,11 @@ package enum LogText {
             }
         }
         return escaped + "\""
+    }
+
+    /// Nearly all text is: printable ASCII without a backslash or a quotation mark.
+    private static func isPlain(_ text: String) -> Bool {
+        text.utf8.allSatisfy { (0x20...0x7e).contains($0) && $0 != UInt8(ascii: "\\") && $0 != UInt8(ascii: "\"") }
     }
 
     private static func jsonEscape(_ scalar: Unicode.Scalar) -> String {
