@@ -117,4 +117,4 @@ FIGURES = [
 
 
 def of_tunnels(sites):
-    return once(f"{sites} idle tunnels, each", "KiB", lambda bench: idle_tunnels(sites), {"memory": [most(16)], "processor": [most(3)]})
+    return once(f"{sites} idle tunnels", "", lambda bench: idle_tunnels(sites), {"KiB each": [most(16)], "% of a core": [most(3)]})

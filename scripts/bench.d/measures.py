@@ -268,7 +268,7 @@ def idle_tunnels(sites):
     memory, share = re.search(r"^memory: .*?([\d.]+) KiB a tunnel", output, re.M), re.search(r"^idle: ([\d.]+) %", output, re.M)
     if not memory or not share:
         fail(f"scripts/load said nothing of memory a tunnel:\n{output}")
-    return {"memory": float(memory[1]), "processor": float(share[1])}
+    return {"KiB each": float(memory[1]), "% of a core": float(share[1])}
 
 
 COUNTER = r"""
