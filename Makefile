@@ -12,8 +12,9 @@ ARCHIVES := .build/archives
 LIBSTDCXX := $(lastword $(sort $(wildcard /usr/lib/gcc/*/*/libstdc++.a)))
 SOURCES := Sources Tests Package.swift
 SWIFT_TEST := TELEPORT_BIN=$(CURDIR)/.build/release swift test --disable-xctest
-# Targets whose tests start many processes: one after the other, so that none starves another's past its deadline.
-HEAVY := SSHNetTests NodeServiceTests ClusterTests InteropTests
+# Targets that run by themselves, one after the other: libwebsockets closes a descriptor twice when a server ends, and the second time it may be
+# another test's; those whose tests start many processes would starve each other past their deadlines.
+ALONE := HTTPServerTests DiagnosticsTests SSHNetTests NodeServiceTests ClusterTests InteropTests
 .PHONY: help deps build demo test lint format tidy bench load soak fuzz coverage asan tsan install clean
 
 help: ## Show this list
@@ -30,7 +31,7 @@ demo: build ## Two sites, a tunnel, and commands through it; KEEP=1 leaves them 
 	KEEP=$(KEEP) scripts/demo
 
 test: deps build ## Every test; FILTER=Name runs some
-	$(if $(FILTER),$(SWIFT_TEST) --filter $(FILTER),$(SWIFT_TEST) $(HEAVY:%=--skip %)$(foreach suite,$(HEAVY), && $(SWIFT_TEST) --skip-build --filter $(suite)))
+	$(if $(FILTER),$(SWIFT_TEST) --filter $(FILTER),$(SWIFT_TEST) $(ALONE:%=--skip %)$(foreach suite,$(ALONE), && $(SWIFT_TEST) --skip-build --filter $(suite)))
 
 lint: ## Format and style rules of the formatter
 	swift format lint --strict --parallel --recursive $(SOURCES)

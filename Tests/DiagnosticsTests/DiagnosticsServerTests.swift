@@ -5,7 +5,7 @@ import HTTPClient
 import MetricsReader
 import Testing
 
-@Suite("Diagnostics over HTTP", .timeLimit(.minutes(5)))
+@Suite("Diagnostics over HTTP", .serialized, .timeLimit(.minutes(5)))
 struct DiagnosticsServerTests {
     @Test func `a process whose loops turn is healthy`() async throws {
         let process = try await WatchedProcess()
