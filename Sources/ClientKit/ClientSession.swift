@@ -50,7 +50,6 @@ package final class ClientSession: ChannelHandler, InputUser {
     private var watchers: [SignalWatcher] = []
     private var escape = EscapeFilter()
     private var refusedRequest: String?
-    private var inputHasEnded = false
 
     /// - Parameters:
     ///   - input: where stdin comes from; nil: nothing is sent.
@@ -147,9 +146,8 @@ package final class ClientSession: ChannelHandler, InputUser {
     // MARK: Input
 
     private func readInput() {
-        guard let channel, channel.state == .open, !inputHasEnded, channel.isWritable else { return }
-        guard let input else { return endInput(channel) }
-        input.resume()
+        guard let channel, channel.state == .open, channel.isWritable else { return }
+        if let input { input.resume() } else { channel.sendEOF() }
     }
 
     func inputReceived(_ bytes: Span<UInt8>) {
@@ -164,14 +162,7 @@ package final class ClientSession: ChannelHandler, InputUser {
         if !channel.isWritable { input?.pause() }
     }
 
-    func inputEnded() {
-        if let channel { endInput(channel) }
-    }
-
-    private func endInput(_ channel: SSHChannel) {
-        inputHasEnded = true
-        channel.sendEOF()
-    }
+    func inputEnded() { channel?.sendEOF() }
 
     package func channelWritable(_ channel: SSHChannel) {
         readInput()

@@ -9,9 +9,27 @@ protocol InputUser: AnyObject {
     func inputEnded()
 }
 
+/// How a descriptor of any kind is read or written without making it non-blocking for whoever shares it.
+private enum Way {
+    /// A pipe or a terminal, opened anew: on the loop.
+    case stream(PipeStream)
+    /// What would block the loop, or is not ours to open.
+    case pool
+    /// The null device.
+    case nothing
+
+    init(_ descriptor: Int32, for direction: PipeStream.Direction, on loop: Loop) {
+        if FileIO.isNullDevice(descriptor) {
+            self = .nothing
+        } else if let stream = PipeStream.opened(anew: descriptor, for: direction, on: loop) {
+            self = .stream(stream)
+        } else {
+            self = .pool
+        }
+    }
+}
+
 /// Reads a descriptor of any kind. Bound to its loop; paused at first, and not touched before it is resumed.
-///
-/// A pipe or a terminal is opened anew and read on the loop; the rest, which would block it or is not ours to change, on the worker pool.
 final class InputReader: StreamHandler {
     weak var user: (any InputUser)?
     private let descriptor: Int32
@@ -20,13 +38,6 @@ final class InputReader: StreamHandler {
     private var isPaused = true
     private var isReading = false
     private var hasEnded = false
-
-    private enum Way {
-        case stream(PipeStream)
-        case pool
-        /// The null device.
-        case nothing
-    }
 
     /// A pipe holds 64 KiB; more at once is for files.
     private static let chunkBytes = 256 << 10
@@ -58,15 +69,8 @@ final class InputReader: StreamHandler {
     }
 
     private func open() -> Way {
-        let way: Way
-        if FileIO.isNullDevice(descriptor) {
-            way = .nothing
-        } else if let stream = PipeStream.opened(anew: descriptor, for: .reading, on: loop) {
-            stream.handler = self
-            way = .stream(stream)
-        } else {
-            way = .pool
-        }
+        let way = Way(descriptor, for: .reading, on: loop)
+        if case .stream(let stream) = way { stream.handler = self }
         self.way = way
         return way
     }
@@ -98,20 +102,15 @@ final class InputReader: StreamHandler {
 
 /// Writes what a channel brings to a descriptor of any kind, in order. Bound to its loop.
 ///
-/// A pipe or a terminal is opened anew and written from where the bytes were decrypted; the rest is written on the worker pool, where what comes
-/// while a write is under way goes out with the next. A channel gets its window back for what was written, or has little before it.
+/// To a stream bytes go from where they were decrypted; on the worker pool what comes while a write is under way goes out with the next. A channel
+/// gets its window back for what was written, or has little before it.
 package final class OutputWriter: StreamHandler {
     package typealias Sink = @Sendable ([UInt8]) throws -> Void
 
-    private enum Way {
-        case stream(PipeStream)
-        case pool(Sink)
-        /// The null device.
-        case nothing
-    }
-
     private let way: Way
     private let loop: Loop
+    /// Of the pool.
+    private let sink: Sink
     /// Is told of the first write that failed; nothing is written after it.
     var failed: ((TeleportError) -> Void)?
     private var hasFailed = false
@@ -129,18 +128,14 @@ package final class OutputWriter: StreamHandler {
 
     package init(descriptor: Int32, on loop: Loop) {
         self.loop = loop
-        if FileIO.isNullDevice(descriptor) {
-            way = .nothing
-        } else if let stream = PipeStream.opened(anew: descriptor, for: .writing, on: loop) {
-            way = .stream(stream)
-            stream.handler = self
-        } else {
-            way = .pool { try FileIO.write($0, descriptor: descriptor) }
-        }
+        way = Way(descriptor, for: .writing, on: loop)
+        sink = { try FileIO.write($0, descriptor: descriptor) }
+        if case .stream(let stream) = way { stream.handler = self }
     }
 
     package init(_ sink: @escaping Sink, on loop: Loop) {
-        way = .pool(sink)
+        way = .pool
+        self.sink = sink
         self.loop = loop
     }
 
@@ -152,9 +147,9 @@ package final class OutputWriter: StreamHandler {
         case .stream(let stream):
             stream.write(bytes)
             if stream.isWritable { channel.consumed(bytes.count) } else { withheld = (channel, (withheld?.count ?? 0) + bytes.count) }
-        case .pool(let sink):
+        case .pool:
             waiting.append(copying: bytes)
-            writeNext(sink, channel)
+            writeNext(channel)
         }
     }
 
@@ -203,12 +198,12 @@ package final class OutputWriter: StreamHandler {
 
     // MARK: The pool
 
-    private func writeNext(_ sink: @escaping Sink, _ channel: SSHChannel) {
+    private func writeNext(_ channel: SSHChannel) {
         guard !isWriting, !waiting.isEmpty else { return }
         isWriting = true
         let count = waiting.count
         flying.withLock { flying in swap(&flying, &waiting) }
-        let flying = flying
+        let (sink, flying) = (sink, flying)
         let write: @Sendable () throws -> Void = {
             try flying.withLock { bytes in
                 defer { bytes.removeAll(keepingCapacity: true) }
@@ -223,7 +218,7 @@ package final class OutputWriter: StreamHandler {
                 waiting = []
                 fail(error as? TeleportError ?? .connectionProblem("writing the output failed", cause: error))
             }
-            writeNext(sink, channel)
+            writeNext(channel)
             if !isWriting { ended() }
         }
     }
