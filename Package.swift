@@ -36,7 +36,7 @@ func system(_ name: String, _ pkgConfig: String, _ debian: String) -> Target {
 var targets: [Target] = [
     // C libraries: one importer each.
     system("CLibuv", "libuv", "libuv1-dev"),
-    system("COpenSSL", "openssl", "libssl-dev"),
+    system("COpenSSL", "libcrypto", "libssl-dev"),
     // Its headers alone: what it brings is loaded at the first request, not at a program's start.
     .systemLibrary(name: "CLibcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     system("CLibwebsockets", "libwebsockets", "libwebsockets-dev"),

@@ -58,16 +58,25 @@ package struct ClientIdentity: Sendable {
             }
             certificateText = String(decoding: try FileIO.read(beside, max: 1 << 20), as: UTF8.self)
         }
+        var entries = Self.entries(file.knownHosts)
         // A key in the form of OpenSSH brings no authorities.
-        var lines = file.knownHosts
-        if lines.isEmpty, let knownHosts, try FileIO.status(knownHosts) != nil {
-            lines = String(decoding: try FileIO.read(knownHosts, max: 1 << 20), as: UTF8.self).split(whereSeparator: \.isNewline).map(
-                String.init)
+        if entries.isEmpty, let knownHosts, try FileIO.status(knownHosts) != nil {
+            let text = String(decoding: try FileIO.read(knownHosts, max: 1 << 20), as: UTF8.self)
+            entries = Self.entries(text.split(whereSeparator: \.isNewline).map(String.init))
         }
-        try self.init(privateKey: file.privateKey, certificate: certificateText, knownHosts: lines, name: path)
+        try self.init(privateKey: file.privateKey, certificate: certificateText, entries: entries, name: path)
     }
 
+    /// - Parameter knownHosts: lines of `known_hosts`; others among them are passed over.
     package init(privateKey: String, certificate: String, knownHosts: [String], name: String) throws(TeleportError) {
+        try self.init(privateKey: privateKey, certificate: certificate, entries: Self.entries(knownHosts), name: name)
+    }
+
+    private static func entries(_ lines: [String]) -> [KnownHostsLine] {
+        lines.compactMap { try? KnownHostsLine(line: $0) }
+    }
+
+    private init(privateKey: String, certificate: String, entries: [KnownHostsLine], name: String) throws(TeleportError) {
         let key: PrivateKey
         let parsed: Certificate
         do throws(KeyError) {
@@ -76,7 +85,6 @@ package struct ClientIdentity: Sendable {
         } catch {
             throw .badParameter("\(name) cannot be read as an identity: \(error.explanation)", cause: error)
         }
-        let entries = knownHosts.compactMap { try? KnownHostsLine(line: $0) }
         let authorities = entries.compactMap { entry -> TrustedAuthority? in
             guard entry.marker == .certAuthority, !entry.comment.isEmpty else { return nil }
             return TrustedAuthority(key: entry.key, use: .host, cluster: entry.comment)

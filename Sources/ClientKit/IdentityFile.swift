@@ -26,9 +26,6 @@ package struct IdentityFile: Equatable, Sendable {
     package let knownHosts: [String]
     package let tls: TLS?
 
-    private static let privateKeyLabel = "PRIVATE KEY"
-    private static let certificateLabel = "CERTIFICATE"
-
     package init(privateKey: String, certificate: String, authorities: [CertificateAuthority], hostKeys: [String] = [], tls: TLS? = nil) {
         self.privateKey = privateKey
         self.certificate = certificate
@@ -36,18 +33,29 @@ package struct IdentityFile: Equatable, Sendable {
         self.tls = tls
     }
 
+    /// What stands outside the blocks and is no certificate is taken for lines of `known_hosts`, and not looked at here.
     package init(parsing text: String) throws(TeleportError) {
-        let all = text.split(whereSeparator: \.isNewline).map(String.init)
-        guard let begin = all.firstIndex(where: { $0.hasPrefix("-----BEGIN ") }),
-            let end = all[begin...].firstIndex(where: { $0.hasPrefix("-----END ") })
-        else { throw .badParameter("the identity holds no private key") }
-        privateKey = Self.text(all[begin...end])
-        let lines = all[(end + 1)...]
-        certificate = lines.first { $0.contains("-cert-v01@openssh.com ") && !$0.hasPrefix("@") } ?? ""
-        knownHosts = lines.filter { (try? KnownHostsLine(line: $0)) != nil }
-        let certificates = Self.blocks(Self.certificateLabel, in: lines)
-        if let key = Self.blocks(Self.privateKeyLabel, in: lines).first, let own = certificates.first {
-            tls = TLS(privateKey: key, certificate: own, authorities: Array(certificates.dropFirst()))
+        var blocks: [(begin: String, text: String)] = []
+        var lines: [String] = []
+        var open: [String] = []
+        for line in text.split(whereSeparator: \.isNewline).map(String.init) {
+            if open.isEmpty, !line.hasPrefix("-----BEGIN ") {
+                lines.append(line)
+                continue
+            }
+            open.append(line)
+            guard line.hasPrefix("-----END ") else { continue }
+            blocks.append((open[0], open.map { $0 + "\n" }.joined()))
+            open = []
+        }
+        guard let first = blocks.first else { throw .badParameter("the identity holds no private key") }
+        privateKey = first.text
+        let isCertificate = { (line: String) in !line.hasPrefix("@") && line.contains("-cert-v01@openssh.com ") }
+        certificate = lines.first(where: isCertificate) ?? ""
+        knownHosts = lines.filter { !isCertificate($0) }
+        let certificates = blocks.filter { $0.begin == "-----BEGIN CERTIFICATE-----" }.map(\.text)
+        if let key = blocks.dropFirst().first(where: { $0.begin == "-----BEGIN PRIVATE KEY-----" }), let own = certificates.first {
+            tls = TLS(privateKey: key.text, certificate: own, authorities: Array(certificates.dropFirst()))
         } else {
             tls = nil
         }
@@ -59,21 +67,6 @@ package struct IdentityFile: Equatable, Sendable {
             for block in [tls.privateKey, tls.certificate] + tls.authorities { text += block.hasSuffix("\n") ? block : block + "\n" }
         }
         return text
-    }
-
-    private static func blocks(_ label: String, in lines: ArraySlice<String>) -> [String] {
-        var blocks: [String] = []
-        var rest = lines
-        while let begin = rest.firstIndex(of: "-----BEGIN \(label)-----"), let end = rest[begin...].firstIndex(of: "-----END \(label)-----")
-        {
-            blocks.append(text(rest[begin...end]))
-            rest = rest[(end + 1)...]
-        }
-        return blocks
-    }
-
-    private static func text(_ lines: ArraySlice<String>) -> String {
-        lines.map { $0 + "\n" }.joined()
     }
 
     /// `known_hosts` lines of all host authorities.

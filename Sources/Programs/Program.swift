@@ -103,11 +103,11 @@ package enum Program {
 /// The parser knows them behind the command's name only; people write them before it too.
 package struct GlobalOptions: Sendable {
     /// Options that are followed by a value, such as `-c`.
-    package let valued: Set<String>
+    package let valued: [String]
     /// Options that stand alone, such as `--debug`.
-    package let flags: Set<String>
+    package let flags: [String]
 
-    package init(valued: Set<String>, flags: Set<String>) {
+    package init(valued: [String], flags: [String]) {
         self.valued = valued
         self.flags = flags
     }

@@ -54,6 +54,16 @@ import Testing
         #expect(identity.user == "alice" && identity.hostAuthorities.map(\.cluster) == ["hub"])
     }
 
+    @Test func `remarks in an identity without authorities do not keep those beside it away`() throws {
+        let directory = try TemporaryDirectory()
+        let keys = UserKeys(randomness: hub.randomness)
+        let text = "# of alice\n" + keys.sshPrivateKey + (try hub.userCertificate(keys.ssh).text()) + "\n# no authorities\n"
+        try FileIO.write(Array(text.utf8), to: "\(directory.path)/id")
+        try FileIO.write(Array((IdentityFile.lines([east.hostAuthority])[0] + "\n").utf8), to: "\(directory.path)/known_hosts")
+        let identity = try ClientIdentity(file: "\(directory.path)/id", knownHosts: "\(directory.path)/known_hosts")
+        #expect(identity.hostAuthorities.map(\.cluster) == ["east"])
+    }
+
     @Test func `a certificate over another key is refused`() throws {
         let mine = UserKeys(randomness: SeededRandomness(seed: 20))
         let other = UserKeys(randomness: SeededRandomness(seed: 21))
