@@ -2,7 +2,7 @@
 from dataclasses import dataclass, field
 from typing import Callable
 
-from measures import (bulk_down, bulk_down_at_once, bulk_up, connections_a_second, engine, fresh_true, idle_memory, idle_tunnels,
+from measures import (bulk_down, bulk_down_at_once, bulk_up, connections_a_second, engine, far_true, fresh_true, idle_memory, idle_tunnels,
                       keystroke_echo, our_load, processor_time_per_byte, sessions_a_second, sftp, stalled_channels)
 
 
@@ -37,25 +37,33 @@ class Figure:
     goals: dict = field(default_factory=dict)
     # Once is enough where nothing else of the machine is in it; there is nobody to compare with then.
     once: bool = False
-    # What `limit.c` calls the same, of bare processes: the floor of this machine, measured in each round.
-    limit: str = ""
+    # By row, how limit.c is called for the same of bare processes, and by what name it gives that: what there is to be had on this machine,
+    # measured in each round.
+    limits: dict = field(default_factory=dict)
 
 
-def on_path(name, unit, measure, mine, theirs, goals=None, size=1, limit=""):
+def on_path(name, unit, measure, mine, theirs, goals=None, limits=None):
     """A measure of a client's command on a path: `mine` of ours, `theirs` of OpenSSH and, where that is the tunnel, of peers."""
     def of(bench, side):
         if side is not bench.ours and side is not bench.openssh and theirs != "tunnel":
             return None
         command = side.commands.get(mine if side is bench.ours else theirs)
-        return command and measure(command, bench.mebibytes * size)
-    return Figure(name, unit, of, goals if isinstance(goals, dict) else {"": goals or []}, limit=limit)
+        return command and measure(command, bench.mebibytes)
+    return Figure(name, unit, of, {"": goals or []}, limits=limits or {})
 
 
-def timed(name, unit, measure, mine, theirs, goals, of_terminals=False):
+def timed(name, unit, measure, mine, theirs, goals, of_terminals=False, limits=None):
     def of(bench, side):
         command = (side.terminals if of_terminals else side.commands).get(mine if side is bench.ours else theirs)
         return command and measure(command)
-    return Figure(name, unit, of, goals)
+    return Figure(name, unit, of, goals, limits=limits or {})
+
+
+def far(name, mine, theirs, goals):
+    def of(bench, side):
+        command = side.far.get(mine if side is bench.ours else theirs)
+        return command and far_true(command, side.line)
+    return Figure(name, "", of, goals)
 
 
 def processor(bench, side):
@@ -82,10 +90,12 @@ def once(name, unit, measure, goals=None):
     return Figure(name, unit, lambda bench, side: measure(bench), goals or {}, once=True)
 
 
+BULK = {"": ("bulk", "bulk")}
+
 FIGURES = [
-    on_path("bulk down, tunnel, tsh", "MiB/s", bulk_down, "tsh", "tunnel", [least(500), ratio_least(8)], limit="bulk"),
+    on_path("bulk down, tunnel, tsh", "MiB/s", bulk_down, "tsh", "tunnel", [least(500), ratio_least(8)], BULK),
     on_path("bulk up, tunnel, tsh", "MiB/s", bulk_up, "tsh", "tunnel"),
-    on_path("bulk down, tunnel, ssh -J", "MiB/s", bulk_down, "tunnel", "tunnel", [least(450), ratio_least(5)], limit="bulk"),
+    on_path("bulk down, tunnel, ssh -J", "MiB/s", bulk_down, "tunnel", "tunnel", [least(450), ratio_least(5)], BULK),
     on_path("bulk up, tunnel, ssh -J", "MiB/s", bulk_up, "tunnel", "tunnel", [least(450)]),
     on_path("bulk down, proxy, ssh -J", "MiB/s", bulk_down, "proxy", "proxy", [ratio_least(1)]),
     on_path("bulk up, proxy, ssh -J", "MiB/s", bulk_up, "proxy", "proxy", [ratio_least(1)]),
@@ -95,21 +105,23 @@ FIGURES = [
     on_path("four at once down, tunnel, tsh", "MiB/s", bulk_down_at_once, "tsh", "tunnel"),
     on_path("file down, direct, sftp", "MiB/s", sftp("get"), "sftp", "sftp"),
     on_path("file up, direct, sftp", "MiB/s", sftp("put"), "sftp", "sftp"),
-    Figure("CPU of the proxy, tunnel", "ns/B", processor, {"": [most(0.9)]}, limit="proxy"),
-    Figure("CPU of the agent, tunnel", "ns/B", agent_processor, limit="agent"),
+    Figure("CPU of the proxy, tunnel", "ns/B", processor, {"": [most(0.9)]}, limits={"": ("bulk", "proxy")}),
+    Figure("CPU of the agent, tunnel", "ns/B", agent_processor, limits={"": ("bulk", "agent")}),
     timed("true, tunnel, tsh", "ms", fresh_true, "tsh", "tunnel", {"p50": [most(12), ratio_most(0.1)], "p99": [most(30)]}),
     timed("true, tunnel, ssh ProxyCommand", "ms", fresh_true, "subsystem", "tunnel", {"p50": [ratio_most(0.5)], "p99": []}),
     timed("true, tunnel, ssh -J", "ms", fresh_true, "tunnel", "tunnel", {}),
     timed("true, direct, ssh", "ms", fresh_true, "direct", "direct", {}),
+    far("true, line of 100 ms, tsh", "tsh", "tunnel", {"round trips": [most(4)]}),
+    far("true, line of 100 ms, ssh -J", "tunnel", "tunnel", {}),
     timed("keystroke echo, tunnel, ssh -J", "µs", keystroke_echo, "tunnel", "tunnel",
-          {"p50": [most(200), ratio_most(1)], "p99": [most(300), ratio_most(1)]}, of_terminals=True),
+          {"p50": [most(200), ratio_most(1)], "p99": [most(300), ratio_most(1)]}, of_terminals=True, limits={"p50": ("echo", "echo")}),
     timed("keystroke echo, tunnel, tsh", "µs", keystroke_echo, "tsh", "tunnel",
-          {"p50": [most(200), ratio_most(1)], "p99": [most(300), ratio_most(1)]}, of_terminals=True),
+          {"p50": [most(200), ratio_most(1)], "p99": [most(300), ratio_most(1)]}, of_terminals=True, limits={"p50": ("echo", "echo")}),
     timed("sessions, 32 at once, ssh -J", "1/s", sessions_a_second, "tunnel", "tunnel", {"": [ratio_least(2)]}),
     Figure("sessions, 32 at once, tsh bench", "1/s", sessions_by_our_client, {"": [least(400)]}),
-    Figure("channels of a tunnel, one at a time", "1/s", channels(1), {"": [least(3000)]}),
-    Figure("channels of a tunnel, 32 at once", "1/s", channels(32), {"": [least(8000)]}),
-    once("idle daemon, all roles", "MiB", lambda bench: idle_memory(bench.folder, bench.net + "250"), {"": [most(20)]}),
+    Figure("channels of a tunnel, one at a time", "1/s", channels(1), {"": [least(3000)]}, limits={"": ("channels 1", "channels")}),
+    Figure("channels of a tunnel, 32 at once", "1/s", channels(32), {"": [least(8000)]}, limits={"": ("channels 32", "channels")}),
+    once("idle daemon, all roles", "MiB", lambda bench: idle_memory(bench.folder, bench.net + "250"), {"resident": [most(20)]}),
     once("1000 stalled channels", "MiB", lambda bench: stalled_channels(bench.ours, bench.folder, bench.net + "204")),
     once("allocations per relayed packet", "", lambda bench: bench.allocations_per_packet(), {"": [most(0)]}),
     once("engine", "", lambda bench: {row["name"]: row["median"] for row in engine()}),

@@ -1,5 +1,5 @@
 """How it is measured: each function gives one number of one round, or several by name."""
-import json, os, re, select, socket, subprocess, tempfile, threading, time
+import json, os, re, select, socket, statistics, subprocess, tempfile, threading, time
 
 from sides import BIN, ROOT, Ours, fail, run, wait_for
 
@@ -12,6 +12,14 @@ def percentile(values, percent):
     """The value that so many per cent do not exceed."""
     values = sorted(values)
     return values[max(0, -(-len(values) * percent // 100) - 1)]
+
+
+def compiled(folder, name):
+    """The program of a C file beside this one."""
+    program = f"{folder}/{name}"
+    if not os.path.exists(program):
+        run(["cc", "-O2", "-o", program, f"{os.path.dirname(os.path.abspath(__file__))}/{name}.c", "-lcrypto"])
+    return program
 
 
 # MARK: Bulk
@@ -107,6 +115,17 @@ def fresh_true(command, count=TRUES):
     return {"p50": percentile(times, 50), "p99": percentile(times, 99)}
 
 
+def far_true(command, line, count=5):
+    """Whole processes that run `true` over a line: milliseconds, and the round trips that the line counted."""
+    times, round_trips = [], []
+    for _ in range(count):
+        start = time.monotonic()
+        subprocess.run(command + ["true"], check=True, stdin=subprocess.DEVNULL)
+        times.append((time.monotonic() - start) * 1000)
+        round_trips.append(line.round_trips())
+    return {"ms": statistics.median(times), "round trips": max(round_trips)}
+
+
 def keystroke_echo(command, count=KEYSTROKES):
     """Microseconds from a byte on the client's stdin to its echo by the far terminal on the client's stdout, one at a time."""
     process = subprocess.Popen(command + ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
@@ -166,10 +185,10 @@ def connections_a_second(address, count):
 
 
 class Server:
-    """A Python program that serves an address, and prints its port."""
+    """A program that serves an address, and prints its port."""
 
-    def __init__(self, address):
-        self.process = subprocess.Popen(["python3", "-c", self.PROGRAM, address], stdout=subprocess.PIPE, text=True)
+    def __init__(self, command, address):
+        self.process = subprocess.Popen(command + [address], stdout=subprocess.PIPE, text=True)
         self.address = (address, int(self.process.stdout.readline()))
 
     def stop(self):
@@ -180,8 +199,8 @@ class Server:
 class Greeter(Server):
     """A TCP server in the inner site that greets everybody as an SSH server does: it costs both sides the same, and little."""
 
-    PROGRAM = ("import socket, sys\nserver = socket.create_server((sys.argv[1], 0), backlog=1024)\nprint(server.getsockname()[1], flush=True)\n"
-               "while True:\n    connection = server.accept()[0]\n    connection.send(b'SSH-2.0-greeter\\r\\n')\n    connection.close()\n")
+    def __init__(self, folder, address):
+        super().__init__([compiled(folder, "greeter")], address)
 
 
 class Flood(Server):
@@ -204,17 +223,21 @@ async def main():
 asyncio.run(main())
 """
 
+    def __init__(self, address):
+        super().__init__(["python3", "-c", self.PROGRAM], address)
+
 
 # MARK: Memory
 
 def idle_memory(folder, address):
-    """Resident MiB of one fresh process with all roles."""
+    """Resident MiB of one fresh process with all roles, and how much of it is no page of a file."""
     process = subprocess.Popen([f"{BIN}/teleport", "start", "--data-dir", f"{folder}/idle", "--listen-ip", address, "--nodename", "idle"],
                                stderr=subprocess.DEVNULL)
     try:
         wait_for((address, 3022))
         time.sleep(2)
-        return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{process.pid}/status").read())[1]) / 1024
+        status = open(f"/proc/{process.pid}/status").read()
+        return {name: int(re.search(rf"{field}:\s+(\d+)", status)[1]) / 1024 for name, field in (("resident", "VmRSS"), ("own", "RssAnon"))}
     finally:
         process.terminate()
         process.wait(60)

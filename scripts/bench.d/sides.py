@@ -47,11 +47,28 @@ def free_port(address):
         return probe.getsockname()[1]
 
 
+class Line:
+    """100 ms there and back to an address; counts the round trips of each connection."""
+
+    def __init__(self, address):
+        self.process = subprocess.Popen([f"{BIN}/Benchmarks", "link", "100", f"{address[0]}:{address[1]}"], stdout=subprocess.PIPE, text=True)
+        self.host, self.port = json.loads(self.process.stdout.readline())["link"].rsplit(":", 1)
+
+    def round_trips(self):
+        """Of the next connection that ends."""
+        return json.loads(self.process.stdout.readline())["round-trips"]
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
 class Side:
-    """`commands` has the client of each path, to which a remote command is appended; `terminals` the same with a terminal at the far end."""
+    """`commands` has the client of each path, to which a remote command is appended; `terminals` the same with a terminal at the far end, `far` with
+    a line before the middle."""
 
     def __init__(self, name):
-        self.name, self.processes, self.commands, self.terminals = name, [], {}, {}
+        self.name, self.processes, self.commands, self.terminals, self.far, self.line = name, [], {}, {}, {}, None
         # What the CPU is accounted of: the process in the middle, with its children; and ports that lead to the greeter (see measures.py).
         self.middle, self.greeting = None, None
 
@@ -60,6 +77,8 @@ class Side:
         return self.processes[-1]
 
     def stop(self):
+        if self.line:
+            self.line.stop()
         for process in self.processes:
             process.terminate()
         for process in self.processes:
@@ -93,9 +112,11 @@ class Ours(Side):
             open(path, "wb").write(run(self.tctl + ["authorities", f"--type={kind}", "export"]).stdout)
         proxy, port = self.proxy = hub["proxies"][0]["ssh"].rsplit(":", 1)
         node, node_port = hub["nodes"][0]["addr"].rsplit(":", 1)
+        self.line = Line((proxy, port))
         with open(f"{folder}/ssh_config_ours", "w") as file:
             file.write(f"Host *\n  StrictHostKeyChecking yes\n  UserKnownHostsFile {folder}/known_hosts\n  LogLevel ERROR\n"
-                       f"  IdentitiesOnly yes\n  IdentityFile {self.identity}\n  User root\n  Ciphers {GCM}\n")
+                       f"  IdentitiesOnly yes\n  IdentityFile {self.identity}\n  User root\n  Ciphers {GCM}\n"
+                       f"Host far\n  HostName {self.line.host}\n  Port {self.line.port}\n  HostKeyAlias {proxy}\n")
         ssh = ["ssh", "-F", f"{folder}/ssh_config_ours"]
         jump = ssh + ["-J", f"{proxy}:{port}"]
         command = f"ProxyCommand=ssh -F {folder}/ssh_config_ours -p {port} %r@{proxy} -s proxy:%h:%p@east"
@@ -110,6 +131,10 @@ class Ours(Side):
             "sftp": ["sftp", "-q", "-F", f"{folder}/ssh_config_ours", "-b", "-", "-P", node_port, node],
         }
         self.terminals = {"tunnel": jump + ["-tt", "db1.east"], "tsh": tsh + ["ssh", "-t", "root@db1@east"]}
+        self.far = {
+            "tunnel": ssh + ["-J", "far", "db1.east"],
+            "tsh": [f"{BIN}/tsh", "-i", f"{folder}/identity", f"--proxy={self.line.host}:3080,{self.line.port}", "ssh", "root@db1@east"],
+        }
         self.middle = self.process_of(f"{folder}/data/hub/proxy/teleport.yaml")
         self.agent = self.process_of(f"{folder}/data/east/proxy/teleport.yaml")
 
@@ -157,6 +182,8 @@ class OpenSSH(Side):
             "sftp": ["sftp", "-q", "-F", f"{folder}/ssh_config", "-b", "-", "-P", str(self.node[1]), self.node[0]],
         }
         self.terminals = {"tunnel": chain[:1] + ["-tt"] + chain[1:]}
+        self.line = Line(self.jump)
+        self.far = {"tunnel": self.ssh + ["-J", f"{self.line.host}:{self.line.port}", "-p", "2299", self.jump[0]]}
 
     def sshd(self, name, address, authority):
         config = f"{self.folder}/{name}.conf"
