@@ -177,12 +177,7 @@ package final class ClusterSnapshot: Sendable {
     /// - Parameter port: 0 for any that the node has.
     /// - Throws: `NotFound`; `BadParameter` naming both UUIDs where more than one fits.
     package func node(host: String, port: UInt16 = 0) throws(TeleportError) -> Node {
-        let wanted = host.lowercased()
-        let bare = wanted.hasSuffix(".\(clusterName)") ? String(wanted.dropLast(clusterName.utf8.count + 1)) : wanted
-        var found: [Node] = []
-        for name in bare == wanted ? [wanted] : [wanted, bare] where found.isEmpty {
-            found = nodesByUUID[name].map { [$0] } ?? nodesByHostname[name] ?? (name.isEmpty ? nil : nodesByHost[name]) ?? []
-        }
+        let found = nodes(named: host)
         guard !found.isEmpty else { throw .notFound("no node \(Names.quoted(host)) in cluster \(clusterName)") }
         let fitting = port == 0 ? found : found.filter { $0.addr.isEmpty || HostPort($0.addr)?.port == port }
         guard let node = fitting.first else {
@@ -195,6 +190,19 @@ package final class ClusterSnapshot: Sendable {
                 "\(fitting.count) nodes of cluster \(clusterName) bear the name \(Names.quoted(host)): use a UUID: \(uuids)")
         }
         return node
+    }
+
+    /// Whether ``node(host:port:)`` finds one on any port.
+    package func isNode(_ host: String) -> Bool { nodes(named: host).count == 1 }
+
+    private func nodes(named host: String) -> [Node] {
+        let wanted = host.lowercased()
+        let bare = wanted.hasSuffix(".\(clusterName)") ? String(wanted.dropLast(clusterName.utf8.count + 1)) : wanted
+        for name in bare == wanted ? [wanted] : [wanted, bare] {
+            if let node = nodesByUUID[name] { return [node] }
+            if let found = nodesByHostname[name] ?? (name.isEmpty ? nil : nodesByHost[name]) { return found }
+        }
+        return []
     }
 
     /// Every node with all of these labels.

@@ -111,8 +111,8 @@ package final class ChannelPipe {
 
     func ended(_ end: any PipeEnd) {
         let other = other(end)
-        other.finish()
-        if other.hasEnded { close() }
+        // The end of both directions is one call to the kernel.
+        if other.hasEnded { close() } else { other.finish() }
     }
 
     func writable(_ end: any PipeEnd) {
@@ -122,9 +122,7 @@ package final class ChannelPipe {
     func closed(_ end: any PipeEnd) {
         openEnds -= 1
         // What the other side was still to be told goes out before its end.
-        let other = other(end)
-        other.finish()
-        other.close()
+        other(end).close()
         guard openEnds == 0, let closed else { return }
         self.closed = nil
         first.pipe = nil
@@ -155,7 +153,7 @@ protocol PipeEnd: AnyObject {
     func goOn()
     /// The other side has ended.
     func finish()
-    /// After what was written.
+    /// After what was written, and with an end of file.
     func close()
 }
 
@@ -197,7 +195,11 @@ private final class ChannelEnd: PipeEnd, ChannelHandler {
     }
 
     func finish() { channel.sendEOF() }
-    func close() { channel.close() }
+
+    func close() {
+        channel.sendEOF()
+        channel.close()
+    }
 
     func channel(_ channel: SSHChannel, received data: Span<UInt8>) { pipe?.received(data, from: self, extended: nil) }
     func channel(_ channel: SSHChannel, receivedExtended data: Span<UInt8>, type: UInt32) {

@@ -23,7 +23,7 @@ enum UVError {
         error(-code, what)
     }
 
-    static func check(_ code: CInt, _ what: String) throws(TeleportError) {
-        if code < 0 { throw error(code, what) }
+    static func check(_ code: CInt, _ what: @autoclosure () -> String) throws(TeleportError) {
+        if code < 0 { throw error(code, what()) }
     }
 }

@@ -182,16 +182,17 @@ package class Stream: LoopHandle {
     /// Closes after what is queued has gone to the kernel.
     package func closeAfterWrites() {
         closesWhenFlushed = true
-        shutdown()
+        isShuttingDown = true
         if queue.isEmpty { close() }
     }
 
     private func flushed() {
-        if isShuttingDown, !isShutDown {
+        if closesWhenFlushed {
+            close()
+        } else if isShuttingDown, !isShutDown {
             isShutDown = true
             endWriting()
         }
-        if closesWhenFlushed { close() }
     }
 
     func endWriting() {

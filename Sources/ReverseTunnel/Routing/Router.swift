@@ -54,7 +54,7 @@ package enum Router {
     private static func suffixed(
         _ host: String, snapshot: ClusterSnapshot, isSite: (String) -> Bool
     ) -> (host: String, site: String)? {
-        if (try? snapshot.node(host: host)) != nil { return nil }
+        if snapshot.isNode(host) { return nil }
         return Names.splitSite(host) { $0 == snapshot.clusterName || isSite($0) }
     }
 
