@@ -28,9 +28,12 @@ package final class NodePresence: Sendable {
         self.logger = logger
     }
 
-    /// What is announced from the next time on.
-    package func update(_ node: Node) {
+    /// Announces `node` from now on, and at once; nothing where the announcing has been stopped.
+    package func update(_ node: Node, on eventLoop: EventLoop) {
         self.node.withLock { $0 = node }
+        guard task.withLock({ $0 != nil }) else { return }
+        stop()
+        start(on: eventLoop)
     }
 
     package func start(on eventLoop: EventLoop) {

@@ -42,6 +42,11 @@ extension ClusterHarness {
         try await shell("kill -CONT $1", try process(of: host))
     }
 
+    /// Has it read its configuration again.
+    func hangUp(_ host: String) async throws {
+        try await shell("kill -HUP $1", try process(of: host))
+    }
+
     func log(of host: String) throws -> String {
         String(decoding: try FileIO.read(file(host, "teleport.log")), as: UTF8.self)
     }

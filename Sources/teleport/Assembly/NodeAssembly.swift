@@ -119,7 +119,7 @@ final class NodeAssembly {
         return NodeAssembly(servers, entrance, presence, cache, renewing, record, on: loop.inside)
     }
 
-    /// Takes on other labels: for logins from now on, and for the next announcement.
+    /// Takes on other labels: for logins from now on, and in the list of nodes.
     func relabel(_ labels: Labels) {
         servers.forEach { server in
             var configuration = server.configuration
@@ -127,7 +127,7 @@ final class NodeAssembly {
             server.update(configuration: configuration)
         }
         record.labels = labels
-        presence.update(record)
+        presence.update(record, on: loop.eventLoop)
     }
 
     func drain(_ whenIdle: @escaping () -> Void) {
