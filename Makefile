@@ -11,10 +11,6 @@ REVISION_MARK := 676974
 ARCHIVES := .build/archives
 LIBSTDCXX := $(lastword $(sort $(wildcard /usr/lib/gcc/*/*/libstdc++.a)))
 SOURCES := Sources Tests Package.swift
-SWIFT_TEST := TELEPORT_BIN=$(CURDIR)/.build/release swift test --disable-xctest
-# Targets that run by themselves, one after the other: libwebsockets closes a descriptor twice when a server ends, and the second time it may be
-# another test's; those whose tests start many processes would starve each other past their deadlines.
-ALONE := HTTPServerTests DiagnosticsTests SSHNetTests NodeServiceTests ClusterTests InteropTests
 .PHONY: help deps build demo test lint format tidy bench load soak fuzz coverage asan tsan install clean
 
 help: ## Show this list
@@ -31,7 +27,7 @@ demo: build ## Two sites, a tunnel, and commands through it; KEEP=1 leaves them 
 	KEEP=$(KEEP) scripts/demo
 
 test: deps build ## Every test; FILTER=Name runs some
-	$(if $(FILTER),$(SWIFT_TEST) --filter $(FILTER),$(SWIFT_TEST) $(ALONE:%=--skip %)$(foreach suite,$(ALONE), && $(SWIFT_TEST) --skip-build --filter $(suite)))
+	FILTER='$(FILTER)' scripts/test
 
 lint: ## Format and style rules of the formatter
 	swift format lint --strict --parallel --recursive $(SOURCES)
