@@ -115,6 +115,9 @@ final class Echo: StreamHandler {
 extension SocketAddress {
     /// A port of the kernel's choice, at a loopback address of the caller's own: once given back, it is not the next test's.
     static var anyPort: SocketAddress { SocketAddress(.v4(.random(in: 0x7f01_0000...0x7ffe_ffff)), port: 0) }
+
+    /// Where nobody listens. A listener that was closed would not do: a process that was started before may have its socket yet.
+    static var closedPort: SocketAddress { SocketAddress(.v4(.random(in: 0x7f01_0000...0x7ffe_ffff)), port: 1) }
 }
 
 /// Bytes without a period below a megabyte, made quickly also in a debug build.
