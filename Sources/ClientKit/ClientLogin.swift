@@ -40,12 +40,16 @@ package struct ClientLogin: Sendable {
     /// The proxy's SSH for users.
     package let proxy: HostPort
     package let site: String
+    private let store: KeyStore
+
+    /// Where a connection to the proxy is kept for us, if somebody does.
+    package var control: ControlSocket { store.control(identity, at: proxy) }
 
     /// Blocks: for the time before the loop runs, or the worker pool.
     ///
     /// - Parameter home: where `~/.tsh` is, and `~/.ssh/known_hosts` for an identity that brings no authorities.
     package init(_ wishes: Wishes, home: String) throws(TeleportError) {
-        let store = KeyStore(home: home)
+        store = KeyStore(home: home)
         let address = try wishes.proxyAddress
         let profile = try store.profile(proxy: address?.host)
         if let path = wishes.identity {

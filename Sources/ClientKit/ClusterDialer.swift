@@ -6,24 +6,36 @@ internal import SSHNet
 /// The way through the proxy to whatever a command line names. Bound to its loop.
 package final class ClusterDialer {
     package let client: ClientLogin
-    private var proxy: ProxyClient
+    /// nil while a connection that another process keeps is enough.
+    private var proxy: ProxyClient?
+    private let pace: Pace
+    private let sharing: ConnectionSharing
+    private var hasMissed = false
     private let randomness: any Randomness
     private let loop: Loop
 
-    private init(_ client: ClientLogin, _ proxy: ProxyClient, _ randomness: any Randomness, _ loop: Loop) {
+    private init(_ client: ClientLogin, _ pace: Pace, _ sharing: ConnectionSharing, _ randomness: any Randomness, _ loop: Loop) {
         self.client = client
-        self.proxy = proxy
+        self.pace = pace
+        self.sharing = sharing
         self.randomness = randomness
         self.loop = loop
     }
 
-    /// Connects and logs in to the proxy.
+    /// Connects and logs in to the proxy, unless a connection to it is kept and welcome.
     package static func connect(
-        as client: ClientLogin, randomness: any Randomness, pace: Pace = .loggedIn, on loop: Loop,
-        then: @escaping (Result<ClusterDialer, TeleportError>) -> Void
+        as client: ClientLogin, randomness: any Randomness, pace: Pace = .loggedIn, sharing: ConnectionSharing = .init(isWelcome: false),
+        on loop: Loop, then: @escaping (Result<ClusterDialer, TeleportError>) -> Void
     ) {
-        ProxyClient.connect(to: client.proxy, identity: client.identity, randomness: randomness, pace: pace, on: loop) { result in
-            then(result.map { ClusterDialer(client, $0, randomness, loop) })
+        let dialer = ClusterDialer(client, pace, sharing, randomness, loop)
+        if sharing.isWelcome, client.control.isThere { return then(.success(dialer)) }
+        dialer.connect(pace) { result in then(result.map { _ in dialer }) }
+    }
+
+    private func connect(_ pace: Pace, then: @escaping (Result<ProxyClient, TeleportError>) -> Void) {
+        ProxyClient.connect(to: client.proxy, identity: client.identity, randomness: randomness, pace: pace, on: loop) { [self] result in
+            if case .success(let proxy) = result { self.proxy = proxy }
+            then(result)
         }
     }
 
@@ -32,21 +44,23 @@ package final class ClusterDialer {
         _ question: @escaping (ProxyClient, @escaping (Result<Answer, TeleportError>) -> Void) -> Void,
         then: @escaping (Result<Answer, TeleportError>) -> Void
     ) {
-        question(proxy) { [self] result in
-            guard case .failure = result, proxy.wasRefusedAhead else { return then(result) }
-            ProxyClient.connect(to: client.proxy, identity: client.identity, randomness: randomness, pace: .waiting, on: loop) { [self] in
-                switch $0 {
-                case .failure(let error): then(.failure(error))
-                case .success(let proxy):
-                    self.proxy = proxy
-                    question(proxy, then)
-                }
+        func ask(_ result: Result<ProxyClient, TeleportError>, _ then: @escaping (Result<Answer, TeleportError>) -> Void) {
+            switch result {
+            case .failure(let error): then(.failure(error))
+            case .success(let proxy): question(proxy, then)
             }
         }
+        func askProxy(_ proxy: Result<ProxyClient, TeleportError>) {
+            ask(proxy) { [self] result in
+                guard case .failure = result, self.proxy?.wasRefusedAhead == true else { return then(result) }
+                connect(.waiting) { ask($0, then) }
+            }
+        }
+        if let proxy { askProxy(.success(proxy)) } else { connect(pace, then: askProxy) }
     }
 
     package func close() {
-        proxy.close()
+        proxy?.close()
     }
 
     // MARK: What there is
@@ -83,12 +97,51 @@ package final class ClusterDialer {
         toNode name: String, port: UInt16, site: String, login: String, pace: Pace = .loggedIn,
         then: @escaping (Result<NodeClient, TeleportError>) -> Void
     ) {
-        ask({ $0.connect(toNode: name, port: port, site: site, login: login, pace: pace, then: $1) }, then: then)
+        if proxy == nil, let stream = client.control.connect(saying: ProxyClient.subsystem(toNode: name, port: port, site: site), on: loop)
+        {
+            let node = NodeClient(client.identity, host: name, site: site, login: login, way: nil, pace: pace)
+            let silence = loop.schedule(after: ControlSocket.silenceMax) { node.closeIfSilent() }
+            node.ready = { [self] result in
+                silence.cancel()
+                if case .success = result { return then(result) }
+                if node.wasRefusedAhead {
+                    connect(toNode: name, port: port, site: site, login: login, pace: .waiting, then: then)
+                } else if node.hasSpoken {
+                    then(result)
+                } else {
+                    // The proxy itself says what is wrong.
+                    connectDirectly(toNode: name, port: port, site: site, login: login, pace: pace, then: then)
+                }
+            }
+            return node.begin(over: stream, randomness: randomness, on: loop)
+        }
+        connectDirectly(toNode: name, port: port, site: site, login: login, pace: pace, then: then)
+    }
+
+    private func connectDirectly(
+        toNode name: String, port: UInt16, site: String, login: String, pace: Pace,
+        then: @escaping (Result<NodeClient, TeleportError>) -> Void
+    ) {
+        ask {
+            $0.connect(toNode: name, port: port, site: site, login: login, pace: pace, then: $1)
+        } then: { [self] result in
+            if case .success = result, !hasMissed {
+                hasMissed = true
+                sharing.missed()
+            }
+            then(result)
+        }
+    }
+
+    /// For what goes through no connection that is kept.
+    private var dialedProxy: ProxyClient {
+        guard let proxy else { preconditionFailure("a plain channel needs a dialer that shares nothing") }
+        return proxy
     }
 
     /// A channel to a node's port, without a session in it.
     func open(toNode name: String, port: UInt16, site: String, handler: any ChannelHandler) {
-        proxy.open(name, port: port, site: site, handler: handler)
+        dialedProxy.open(name, port: port, site: site, handler: handler)
     }
 
     /// Bytes to and from a node's port, as they are, on this process's stdin and stdout.
@@ -101,7 +154,7 @@ package final class ClusterDialer {
             case .failure(let error): then(.failure(error))
             case .success(let target):
                 guard case .node(let name) = target.place else { preconditionFailure("a host is no label") }
-                proxy.open(name, port: port, site: target.site ?? client.site, handler: StandardRelay(on: loop, then: then))
+                dialedProxy.open(name, port: port, site: target.site ?? client.site, handler: StandardRelay(on: loop, then: then))
             }
         }
     }

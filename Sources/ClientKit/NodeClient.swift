@@ -4,7 +4,7 @@ package import SSHEngine
 package import SSHNet
 internal import SSHWire
 
-/// Our connection to a node, inside of a channel of the connection to the proxy. Bound to its loop.
+/// Our connection to a node, inside of a channel of the connection to the proxy, be that ours or kept by another process. Bound to its loop.
 package final class NodeClient: ConnectionHandler {
     private let identity: ClientIdentity
     private let host: String
@@ -13,12 +13,15 @@ package final class NodeClient: ConnectionHandler {
     /// The connection begins before the proxy has the way to the node: longer than a proxy looks for one, which then says what is wrong.
     private static let routeTimeMax: Duration = .seconds(15)
 
-    private let way: ProxyClient
+    /// nil: another process keeps the connection to the proxy.
+    private let way: ProxyClient?
     private let pace: Pace
     private var connection: SSHConnection?
     var ready: ((Result<NodeClient, TeleportError>) -> Void)?
     private var refusal: String?
     private var isLoggedIn = false
+    /// Whether anything was heard of it.
+    private(set) var hasSpoken = false
     /// Whether a client that waits for each answer may come further.
     private(set) var wasRefusedAhead = false
     /// Is told when the connection ends, after it was ready, and why.
@@ -26,7 +29,7 @@ package final class NodeClient: ConnectionHandler {
     /// Is offered each channel that the node opens, and says whether it takes it; all others are refused.
     var opened: ((ChannelOpenType, ChannelOpenRequest) -> Bool)?
 
-    init(_ identity: ClientIdentity, host: String, site: String, login: String, way: ProxyClient, pace: Pace) {
+    init(_ identity: ClientIdentity, host: String, site: String, login: String, way: ProxyClient?, pace: Pace) {
         self.identity = identity
         self.host = host
         self.site = site
@@ -36,9 +39,17 @@ package final class NodeClient: ConnectionHandler {
     }
 
     func begin(over transport: ChannelTransport, randomness: any Randomness, on loop: Loop) {
+        connection = SSHConnection.over(transport: transport, configuration: configuration(randomness), handler: self, on: loop)
+    }
+
+    func begin(over stream: PipeStream, randomness: any Randomness, on loop: Loop) {
+        connection = SSHConnection.client(stream: stream, configuration: configuration(randomness), handler: self, on: loop)
+    }
+
+    private func configuration(_ randomness: any Randomness) -> ConnectionConfiguration {
         var configuration = identity.configuration(user: login, pace: pace, randomness: randomness)
         configuration.engine.limits.authenticationTimeMax += Self.routeTimeMax
-        connection = SSHConnection.over(transport: transport, configuration: configuration, handler: self, on: loop)
+        return configuration
     }
 
     package var sshConnection: SSHConnection? { connection }
@@ -60,6 +71,11 @@ package final class NodeClient: ConnectionHandler {
 
     package func close() {
         connection?.disconnect(.byApplication, "")
+    }
+
+    /// Gives it up where nothing was heard of it.
+    func closeIfSilent() {
+        if let connection, connection.peerIdentification.isEmpty { connection.disconnect(.byApplication, "") }
     }
 
     private func finish(_ result: Result<NodeClient, TeleportError>) {
@@ -104,14 +120,15 @@ package final class NodeClient: ConnectionHandler {
             ended?(.connectionProblem("the connection to the node was lost\(error.map { ": \($0.message)" } ?? "")", cause: error))
             return
         }
-        let failure = loginFailure(error, hasNodeSpoken: !connection.peerIdentification.isEmpty)
+        hasSpoken = !connection.peerIdentification.isEmpty
+        let failure = loginFailure(error)
         if ready == nil { ended?(failure) } else { finish(.failure(failure)) }
     }
 
-    private func loginFailure(_ error: TeleportError?, hasNodeSpoken: Bool) -> TeleportError {
-        if let failure = way.failure { return failure }
+    private func loginFailure(_ error: TeleportError?) -> TeleportError {
+        if let failure = way?.failure { return failure }
         let place = "\(host) of \(site)"
-        guard hasNodeSpoken else {
+        guard hasSpoken else {
             let why = error.flatMap { ProxyText.message(Array($0.message.utf8)) } ?? "the proxy gives no reason"
             return .connectionProblem("no way to \(place): \(why)", cause: error)
         }

@@ -1,5 +1,6 @@
 package import Base
 package import ClusterModel
+internal import Crypto
 internal import EventLoop
 internal import FoundationEssentials
 internal import SSHWire
@@ -44,6 +45,7 @@ package struct Profile: Codable, Sendable {
 ///     PROXY.json                a profile
 ///     keys/PROXY/USER           the private key; USER-cert.pub and USER.pub beside it
 ///     keys/PROXY/known_hosts    host authorities of the proxy's clusters, and host keys of its OpenSSH sites
+///     control/ID                the socket of whoever keeps a connection to a proxy
 package struct KeyStore: Sendable {
     package let directory: String
 
@@ -112,6 +114,12 @@ package struct KeyStore: Sendable {
             if let profile = try profile(proxy: String(name.dropLast(".json".count))) { profiles.append(profile) }
         }
         return profiles
+    }
+
+    /// Of one proxy and one certificate: a new login has a connection of its own.
+    package func control(_ identity: ClientIdentity, at proxy: HostPort) -> ControlSocket {
+        let digest = Digest.sha256(identity.certificate.blob + Array("\(proxy)".utf8))
+        return ControlSocket(path: "\(directory)/control/\(Hex.encode(Array(digest.prefix(8))))")
     }
 
     /// Whether the profile's key is still there.

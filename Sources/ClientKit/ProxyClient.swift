@@ -16,6 +16,8 @@ package final class ProxyClient: ConnectionHandler {
     private var refusal: String?
     private let pace: Pace
     private var isLoggedIn = false
+    /// Is told when the connection ends, after it was ready, and why.
+    var ended: ((TeleportError) -> Void)?
     /// Why there was no login, once the connection has ended without.
     private(set) var failure: TeleportError?
     /// Whether a client that waits for each answer may come further.
@@ -31,20 +33,21 @@ package final class ProxyClient: ConnectionHandler {
 
     /// Connects and logs in.
     package static func connect(
-        to proxy: HostPort, identity: ClientIdentity, randomness: any Randomness, pace: Pace = .loggedIn, on loop: Loop,
-        then: @escaping (Result<ProxyClient, TeleportError>) -> Void
+        to proxy: HostPort, identity: ClientIdentity, randomness: any Randomness, pace: Pace = .loggedIn,
+        keepAlive: KeepAlive.Options? = nil, on loop: Loop, then: @escaping (Result<ProxyClient, TeleportError>) -> Void
     ) {
         let client = ProxyClient(identity, host: proxy.host, pace: pace, randomness: randomness, on: loop)
         client.ready = { result in
             guard case .failure = result, client.wasRefusedAhead else { return then(result) }
-            connect(to: proxy, identity: identity, randomness: randomness, pace: .waiting, on: loop, then: then)
+            connect(to: proxy, identity: identity, randomness: randomness, pace: .waiting, keepAlive: keepAlive, on: loop, then: then)
         }
         do throws(TeleportError) {
             try identity.checkTime(now: loop.wallTime)
         } catch {
             return then(.failure(error))
         }
-        let configuration = identity.configuration(user: identity.user, pace: pace, randomness: randomness)
+        var configuration = identity.configuration(user: identity.user, pace: pace, randomness: randomness)
+        configuration.keepAlive = keepAlive ?? configuration.keepAlive
         SSHDialer.dial(proxy, configuration: configuration, handler: client, on: loop) {
             switch $0 {
             case .success(let connection): client.connection = connection
@@ -80,10 +83,20 @@ package final class ProxyClient: ConnectionHandler {
             guard case .failure = result, node.wasRefusedAhead else { return then(result) }
             connect(toNode: host, port: port, site: site, login: login, pace: .waiting, then: then)
         }
-        let place = host.contains(":") ? "[\(host)]" : host
         node.begin(
-            over: ChannelTransport(subsystem: "proxy:\(place):\(port)@\(site)", on: readyConnection, peer: readyConnection.peer),
+            over: ChannelTransport(
+                subsystem: Self.subsystem(toNode: host, port: port, site: site), on: readyConnection, peer: readyConnection.peer),
             randomness: randomness, on: loop)
+    }
+
+    /// The name of the subsystem that leads to a node.
+    static func subsystem(toNode host: String, port: UInt16, site: String) -> String {
+        "proxy:\(host.contains(":") ? "[\(host)]" : host):\(port)@\(site)"
+    }
+
+    /// A session channel, for a subsystem of the proxy's.
+    func openSession(_ handler: any ChannelHandler) {
+        readyConnection.openSession(handler: handler)
     }
 
     /// A channel to a node's port; the handler hears whether there is one.
@@ -129,7 +142,10 @@ package final class ProxyClient: ConnectionHandler {
 
     package func connectionClosed(_ connection: SSHConnection, error: TeleportError?) {
         wasRefusedAhead = connection.wasRefusedAhead
-        guard !isLoggedIn else { return }
+        guard !isLoggedIn else {
+            ended?(.connectionProblem("the connection to the proxy \(host) was lost\(error.map { ": \($0.message)" } ?? "")", cause: error))
+            return
+        }
         let failure = loginFailure(error)
         self.failure = failure
         finish(.failure(failure))

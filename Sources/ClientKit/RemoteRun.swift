@@ -46,6 +46,7 @@ package struct RemoteCommand: Sendable {
 package final class RemoteRun {
     private let command: RemoteCommand
     private let client: ClientLogin
+    private let sharing: ConnectionSharing
     private let randomness: any Randomness
     private let report: (String) -> Void
     private let loop: Loop
@@ -63,11 +64,13 @@ package final class RemoteRun {
     ///   - report: is given lines for stderr: what went wrong on one node of several, a signal that ended a command, what forwards have to say.
     ///   - then: is given the exit status; of several nodes the worst.
     package init(
-        _ command: RemoteCommand, as client: ClientLogin, randomness: any Randomness, on loop: Loop, report: @escaping (String) -> Void,
+        _ command: RemoteCommand, as client: ClientLogin, sharing: ConnectionSharing, randomness: any Randomness, on loop: Loop,
+        report: @escaping (String) -> Void,
         then: @escaping (Result<Int32, TeleportError>) -> Void
     ) {
         self.command = command
         self.client = client
+        self.sharing = sharing
         self.randomness = randomness
         self.report = report
         self.loop = loop
@@ -75,7 +78,7 @@ package final class RemoteRun {
     }
 
     package func start() {
-        ClusterDialer.connect(as: client, randomness: randomness, pace: .ahead, on: loop) { [self] result in
+        ClusterDialer.connect(as: client, randomness: randomness, pace: .ahead, sharing: sharing, on: loop) { [self] result in
             switch result {
             case .success(let dialer): resolve(dialer)
             case .failure(let error): finish(.failure(error))

@@ -56,10 +56,12 @@ package final class SFTPSession: ChannelHandler {
     ///   - port: 0 for whichever the node has.
     ///   - login: nil for that of the target, or the usual one.
     package static func open(
-        to target: CommandTarget, port: UInt16, login: String?, localUser: String?, as client: ClientLogin, randomness: any Randomness,
-        on loop: Loop
+        to target: CommandTarget, port: UInt16, login: String?, localUser: String?, as client: ClientLogin,
+        sharing: ConnectionSharing, randomness: any Randomness, on loop: Loop
     ) async throws(TeleportError) -> SFTPSession {
-        let dialer = try await waiting { ClusterDialer.connect(as: client, randomness: randomness, pace: .ahead, on: loop, then: $0) }
+        let dialer = try await waiting {
+            ClusterDialer.connect(as: client, randomness: randomness, pace: .ahead, sharing: sharing, on: loop, then: $0)
+        }
         let target = try await waiting { dialer.resolve(target, then: $0) }
         guard case .node(let name) = target.place else { throw .badParameter("files go to and from one node, not all with some labels") }
         let login = try client.login(asked: login ?? target.login, localUser: localUser)

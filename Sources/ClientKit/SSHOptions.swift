@@ -1,4 +1,5 @@
 package import Base
+internal import ClusterModel
 
 /// What `-o` says: options of ssh_config(5), as far as they have a meaning here.
 package struct SSHOptions: Equatable, Sendable {
@@ -15,14 +16,18 @@ package struct SSHOptions: Equatable, Sendable {
     package var forwards: [Forward] = []
     package var needsForwards = true
     package var startsNoSession = false
+    /// nil: nothing was said.
+    package var persistence: Persistence?
+    /// `ControlPath=none`.
+    package var sharesNothing = false
     /// Names, or beginnings of names before a `*`.
     package var sentEnvironment: [String] = []
     package var environment: [String: String] = [:]
 
     /// Of ssh's own business, or as strict here as can be: hosts are verified by their certificates always, and nothing is ever asked.
     private static let withoutEffect: Set<String> = [
-        "addkeystoagent", "addressfamily", "batchmode", "checkhostip", "compression", "connecttimeout", "controlmaster", "controlpath",
-        "controlpersist", "globalknownhostsfile", "gssapiauthentication", "hostkeyalgorithms", "identitiesonly",
+        "addkeystoagent", "addressfamily", "batchmode", "checkhostip", "compression", "connecttimeout", "controlmaster",
+        "globalknownhostsfile", "gssapiauthentication", "hostkeyalgorithms", "identitiesonly",
         "kbdinteractiveauthentication", "loglevel", "passwordauthentication", "preferredauthentications", "pubkeyauthentication",
         "stricthostkeychecking", "tcpkeepalive", "updatehostkeys", "userknownhostsfile",
     ]
@@ -71,6 +76,8 @@ package struct SSHOptions: Equatable, Sendable {
                 guard let equals = pair.firstIndex(of: "="), equals != pair.startIndex else { throw Self.invalid(text) }
                 environment[String(pair[..<equals])] = String(pair[pair.index(after: equals)...])
             }
+        case "controlpersist": persistence = try Persistence(value)
+        case "controlpath": sharesNothing = value == "none"
         case _ where Self.withoutEffect.contains(name): break
         default: throw .badParameter("-o \(name) has no meaning for tsh")
         }
@@ -94,5 +101,32 @@ package struct SSHOptions: Equatable, Sendable {
     /// Whether `SendEnv` names a variable.
     package func sends(_ name: String) -> Bool {
         sentEnvironment.contains { pattern in pattern.hasSuffix("*") ? name.hasPrefix(pattern.dropLast()) : name == pattern }
+    }
+}
+
+/// `ControlPersist`: whether the connection to the proxy is kept for the commands to come, and for how long without any.
+package enum Persistence: Equatable, Sendable {
+    case none
+    case time(Duration)
+
+    /// - Parameter text: `no`, `yes`, seconds or a time such as `10m`, as in ssh_config(5).
+    package init(_ text: String) throws(TeleportError) {
+        switch text {
+        case "no": self = .none
+        case "yes", "0": self = .time(Self.longest)
+        case _ where text.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }:
+            guard let seconds = Int64(text), seconds > 0 else { throw Self.invalid(text) }
+            self = .time(min(.seconds(seconds), Self.longest))
+        default:
+            guard let time = try? DurationText.parse(text), time > .zero else { throw Self.invalid(text) }
+            self = .time(min(time, Self.longest))
+        }
+    }
+
+    /// No certificate lives as long.
+    private static let longest: Duration = .seconds(10 * 365 * 86_400)
+
+    private static func invalid(_ text: String) -> TeleportError {
+        .badParameter("ControlPersist is yes, no or a time such as 10m, not \(text)")
     }
 }

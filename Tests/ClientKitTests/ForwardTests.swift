@@ -78,7 +78,22 @@ struct ForwardTests {
         #expect(options.environment == ["A": "1", "B": "2=3"])
     }
 
-    @Test(arguments: ["", "User", "=x", "Port=x", "Tunnel=yes", "ForwardAgent=perhaps", "SetEnv=x", "RequestTTY=maybe"])
+    @Test func `ControlPersist is yes, no or a time, and ControlPath none`() throws {
+        func persistence(_ text: String) throws -> Persistence? { try SSHOptions(["ControlPersist=\(text)"]).persistence }
+        #expect(try persistence("no") == Persistence.none)
+        #expect(try persistence("90") == .time(.seconds(90)))
+        #expect(try persistence("1h30m") == .time(.seconds(5400)))
+        #expect(try persistence("yes") == persistence("0"))
+        // Longer than any certificate is as good as for ever, and no timer overflows.
+        #expect(try persistence("9223372036854775807") == persistence("yes"))
+        #expect(try SSHOptions([]).persistence == nil && !SSHOptions(["ControlPath=/tmp/x"]).sharesNothing)
+        #expect(try SSHOptions(["ControlPath=none"]).sharesNothing)
+    }
+
+    @Test(arguments: [
+        "", "User", "=x", "Port=x", "Tunnel=yes", "ForwardAgent=perhaps", "SetEnv=x", "RequestTTY=maybe", "ControlPersist=soon",
+        "ControlPersist=-1", "ControlPersist=",
+    ])
     func `is no option`(text: String) {
         #expect(throws: TeleportError.self) { try SSHOptions([text]) }
     }

@@ -10,6 +10,7 @@ package import EventLoop
 ///     connection 1 ─▶ client's first words 2 ─▶ the answer to them 2 ─▶ the client's next words 3 …
 package final class DelayedLink {
     private let listener: TCPListener
+    private var lines: [Line] = []
     package var address: SocketAddress { listener.address }
 
     /// - Parameters:
@@ -19,9 +20,26 @@ package final class DelayedLink {
         from address: SocketAddress, to target: SocketAddress, roundTrip: Duration, last: Int = .max, on loop: Loop,
         ended: @escaping (Int) -> Void = { _ in }
     ) throws(TeleportError) {
+        var accepted: (Line) -> Void = { _ in }
         listener = try TCPListener(address: address, on: loop) { client in
-            Line(client, roundTrip / 2, last, loop, ended).connect(to: target, after: roundTrip)
+            let line = Line(client, roundTrip / 2, last, loop, ended)
+            accepted(line)
+            line.connect(to: target, after: roundTrip)
         }
+        accepted = { [weak self] line in
+            self?.lines.removeAll(where: \.isCut)
+            self?.lines.append(line)
+        }
+    }
+
+    /// What the clients of now say in a later round trip than this from now on never arrives.
+    package func carryOnly(_ roundTrips: Int) {
+        for line in lines { line.carryOnly(roundTrips) }
+    }
+
+    /// Ends the connections of now.
+    package func cut() {
+        for line in lines { line.cut() }
     }
 
     package func close() { listener.close() }
@@ -31,7 +49,7 @@ private final class Line {
     private let client: LineEnd
     private let server: LineEnd
     private let halfway: Duration
-    private let last: Int
+    private var last: Int
     private let loop: Loop
     private var ended: ((Int) -> Void)?
 
@@ -60,6 +78,11 @@ private final class Line {
             }
         }
     }
+
+    func carryOnly(_ roundTrips: Int) { last = client.heard + roundTrips }
+
+    var isCut: Bool { client.stream == nil }
+    func cut() { client.stream?.close() }
 
     func carry(_ bytes: [UInt8], from end: LineEnd) {
         let other = other(end)

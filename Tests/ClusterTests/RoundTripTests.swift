@@ -37,7 +37,7 @@ struct RoundTripTests {
 }
 
 /// A line to a proxy, longer than its client takes to answer.
-private final class LongLine: Sendable {
+final class LongLine: Sendable {
     let address: String
     let port: UInt16
     private let link: LoopBound<DelayedLink>
@@ -59,6 +59,25 @@ private final class LongLine: Sendable {
         self.link = link
         self.address = "127.0.0.1"
         port = try #require(address.port)
+    }
+
+    /// What is said after so many more round trips never arrives.
+    func carryOnly(_ roundTrips: Int) async {
+        await perform { $0.carryOnly(roundTrips) }
+    }
+
+    /// Ends the connections of now.
+    func cut() async {
+        await perform { $0.cut() }
+    }
+
+    private func perform(_ body: @escaping @Sendable (DelayedLink) -> Void) async {
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            link.eventLoop.post { [link] loop in
+                if let link = link.value(on: loop) { body(link) }
+                continuation.resume()
+            }
+        }
     }
 }
 

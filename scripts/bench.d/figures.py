@@ -2,7 +2,7 @@
 from dataclasses import dataclass, field
 from typing import Callable
 
-from measures import (bulk_down, bulk_down_at_once, bulk_up, connections_a_second, engine, far_true, fresh_true, idle_memory, idle_tunnels,
+from measures import (bulk_down, bulk_down_at_once, bulk_up, connections_a_second, engine, far_true, fresh_true, idle_memory, kept_true, idle_tunnels,
                       keystroke_echo, our_load, processor_time_per_byte, sessions_a_second, sftp, stalled_channels)
 
 
@@ -66,6 +66,13 @@ def far(name, mine, theirs, goals):
     return Figure(name, "", of, goals)
 
 
+def kept(name, mine, theirs):
+    def of(bench, side):
+        command = side.kept.get(mine if side is bench.ours else theirs)
+        return command and kept_true(command, side)
+    return Figure(name, "", of, {})
+
+
 def processor(bench, side):
     return side.middle and processor_time_per_byte(side.commands["tunnel"], bench.mebibytes * 2, side.middle)
 
@@ -112,6 +119,7 @@ FIGURES = [
     timed("true, tunnel, ssh -J", "ms", fresh_true, "tunnel", "tunnel", {}),
     timed("true, direct, ssh", "ms", fresh_true, "direct", "direct", {}),
     far("true, line of 100 ms, tsh", "tsh", "tunnel", {"round trips": [most(4)]}),
+    kept("true, line of 100 ms, kept, tsh", "tsh", "tunnel"),
     far("true, line of 100 ms, ssh -J", "tunnel", "tunnel", {}),
     timed("keystroke echo, tunnel, ssh -J", "µs", keystroke_echo, "tunnel", "tunnel",
           {"p50": [most(200), ratio_most(1)], "p99": [most(300), ratio_most(1)]}, of_terminals=True, limits={"p50": ("echo", "echo")}),

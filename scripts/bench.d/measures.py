@@ -126,6 +126,20 @@ def far_true(command, line, count=5):
     return {"ms": statistics.median(times), "round trips": max(round_trips)}
 
 
+def kept_true(command, side, count=5):
+    """The same over a connection that is kept, of whose commands the line does not count apart."""
+    side.keep()
+    try:
+        times = []
+        for _ in range(count):
+            start = time.monotonic()
+            subprocess.run(command + ["true"], check=True, stdin=subprocess.DEVNULL)
+            times.append((time.monotonic() - start) * 1000)
+        return {"ms": statistics.median(times)}
+    finally:
+        side.end_kept()
+
+
 def keystroke_echo(command, count=KEYSTROKES):
     """Microseconds from a byte on the client's stdin to its echo by the far terminal on the client's stdout, one at a time."""
     process = subprocess.Popen(command + ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)

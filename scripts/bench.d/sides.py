@@ -65,10 +65,10 @@ class Line:
 
 class Side:
     """`commands` has the client of each path, to which a remote command is appended; `terminals` the same with a terminal at the far end, `far` with
-    a line before the middle."""
+    a line before the middle, `kept` over a connection to the middle that `keep` makes and `end_kept` ends."""
 
     def __init__(self, name):
-        self.name, self.processes, self.commands, self.terminals, self.far, self.line = name, [], {}, {}, {}, None
+        self.name, self.processes, self.commands, self.terminals, self.far, self.kept, self.line = name, [], {}, {}, {}, {}, None
         # What the CPU is accounted of: the process in the middle, with its children; and ports that lead to the greeter (see measures.py).
         self.middle, self.greeting = None, None
 
@@ -135,8 +135,20 @@ class Ours(Side):
             "tunnel": ssh + ["-J", "far", "db1.east"],
             "tsh": [f"{BIN}/tsh", "-i", f"{folder}/identity", f"--proxy={self.line.host}:3080,{self.line.port}", "ssh", "root@db1@east"],
         }
+        self.keeper = [f"{BIN}/tsh", "-i", f"{folder}/identity", f"--proxy={self.line.host}:3080,{self.line.port}", "proxy", "keep"]
+        # Its socket goes into a home directory of its own, so that no other figure finds it.
+        self.kept = {"tsh": ["env", f"HOME={folder}"] + self.far["tsh"]}
         self.middle = self.process_of(f"{folder}/data/hub/proxy/teleport.yaml")
         self.agent = self.process_of(f"{folder}/data/east/proxy/teleport.yaml")
+
+    def keep(self):
+        self.keeping = subprocess.Popen(self.keeper, stdout=subprocess.PIPE, env={**os.environ, "HOME": self.folder})
+        self.keeping.stdout.readline()
+
+    def end_kept(self):
+        self.keeping.terminate()
+        self.keeping.wait()
+        self.line.round_trips()
 
     @staticmethod
     def process_of(config):
@@ -184,6 +196,16 @@ class OpenSSH(Side):
         self.terminals = {"tunnel": chain[:1] + ["-tt"] + chain[1:]}
         self.line = Line(self.jump)
         self.far = {"tunnel": self.ssh + ["-J", f"{self.line.host}:{self.line.port}", "-p", "2299", self.jump[0]]}
+        self.control = self.ssh + ["-S", f"{folder}/control", "-p", self.line.port, self.line.host]
+        through = " ".join(self.ssh + ["-S", f"{folder}/control", "-W", "%h:%p", self.line.host])
+        self.kept = {"tunnel": self.ssh + ["-o", f"ProxyCommand={through}", "-p", "2299", self.jump[0]]}
+
+    def keep(self):
+        run(self.control[:1] + ["-f", "-N", "-M"] + self.control[1:])
+
+    def end_kept(self):
+        run(self.control[:1] + ["-O", "exit"] + self.control[1:])
+        self.line.round_trips()
 
     def sshd(self, name, address, authority):
         config = f"{self.folder}/{name}.conf"

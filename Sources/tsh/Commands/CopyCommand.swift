@@ -10,11 +10,28 @@ struct NodeOptions: ParsableArguments {
     @Option(name: .long, help: "The login on the node.") var login: String?
     @Option(name: [.customShort("P", allowingJoined: true), .long], help: "The node's port; by default whichever it has.") var port: UInt16?
     @Flag(name: .shortAndLong, help: "Show no progress.") var quiet = false
+    @Option(
+        name: [.customShort("o", allowingJoined: true)],
+        help: ArgumentHelp("An option of ssh_config, such as ControlPersist.", valueName: "name=value"))
+    var options: [String] = []
 
-    func open(_ target: CommandTarget, as client: ClientLogin, _ loop: Loop) async throws(TeleportError) -> SFTPSession {
-        try await SFTPSession.open(
-            to: target, port: port ?? 0, login: login ?? ProcessEnvironment.value("TELEPORT_LOGIN").flatMap { $0.isEmpty ? nil : $0 },
-            localUser: try LocalUser.name(), as: client, randomness: SystemRandomness(), on: loop)
+    func validate() throws {
+        do throws(TeleportError) {
+            _ = try SSHOptions(options)
+        } catch {
+            throw ValidationError(error.message)
+        }
+    }
+
+    func open(_ target: CommandTarget, _ client: ClientOptions, as login: ClientLogin, _ loop: Loop) async throws(TeleportError)
+        -> SFTPSession
+    {
+        let options = try SSHOptions(options)
+        return try await SFTPSession.open(
+            to: target, port: port ?? options.port ?? 0,
+            login: self.login ?? options.user ?? ProcessEnvironment.value("TELEPORT_LOGIN").flatMap { $0.isEmpty ? nil : $0 },
+            localUser: try LocalUser.name(), as: login, sharing: try Sharing.wishes(client, options, loop), randomness: SystemRandomness(),
+            on: loop)
     }
 
     func progress(_ loop: Loop) -> CopyProgress? {
@@ -76,7 +93,7 @@ struct CopyCommand: ParsableCommand {
         let work = try work()
         let login = try client.login()
         let options = FileCopy.Options(isRecursive: recursive, preserves: preserve, resumes: resume)
-        let (node, debug) = (node, client.debug)
+        let (node, client, debug) = (node, client, client.debug)
         let hasFailed = Lock(false)
         try Program.onLoop { loop in
             let inside = loop.inside
@@ -85,7 +102,7 @@ struct CopyCommand: ParsableCommand {
             }
             switch work {
             case .upload(let paths, let target, let path):
-                let copy = copy(try await node.open(target, as: login, inside))
+                let copy = copy(try await node.open(target, client, as: login, inside))
                 try await copy.upload(paths.map { Array($0.utf8) }, to: Array(path.utf8))
                 if copy.hasFailed { hasFailed.withLock { $0 = true } }
             case .download(let sources, let target):
@@ -93,7 +110,7 @@ struct CopyCommand: ParsableCommand {
                     throw TeleportError.badParameter("\(target) is no directory, and several files go there")
                 }
                 for (place, path) in sources {
-                    let copy = copy(try await node.open(place, as: login, inside))
+                    let copy = copy(try await node.open(place, client, as: login, inside))
                     try await copy.download(Array(path.utf8), to: Array(target.utf8))
                     if copy.hasFailed { hasFailed.withLock { $0 = true } }
                 }

@@ -120,11 +120,14 @@ struct LogoutCommand: ParsableCommand {
             print("not logged in")
             return
         }
-        if let agent = ProcessEnvironment.value("SSH_AUTH_SOCK"), !agent.isEmpty {
-            // An identity that cannot be read, or is not there, is in no agent.
-            let identities = profiles.compactMap { try? store.identity(of: $0) }
-            try Program.onLoop { loop in
-                for identity in identities { try? await LocalAgent.remove(identity, path: agent, loop) }
+        // An identity that cannot be read, or is not there, is in no agent and keeps no connection.
+        let logins = profiles.compactMap { profile in (try? store.identity(of: profile)).map { (profile, $0) } }
+        try Program.onLoop { loop in
+            for (profile, identity) in logins {
+                store.control(identity, at: HostPort(host: profile.proxy, port: profile.sshPort)).stop(on: loop.inside)
+                if let agent = ProcessEnvironment.value("SSH_AUTH_SOCK"), !agent.isEmpty {
+                    try? await LocalAgent.remove(identity, path: agent, loop)
+                }
             }
         }
         for profile in profiles {

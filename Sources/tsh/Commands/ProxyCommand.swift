@@ -8,7 +8,7 @@ import Programs
 struct ProxyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "proxy", abstract: "Ways through the proxy for other programs.", discussion: "Example: tsh proxy ssh root@db1.east:22",
-        subcommands: [ProxySSHCommand.self])
+        subcommands: [ProxySSHCommand.self, KeepCommand.self])
 }
 
 struct ProxySSHCommand: ParsableCommand {

@@ -42,10 +42,10 @@ struct SFTPCommand: ParsableCommand {
             String(decoding: try FileIO.read(file, max: 1 << 20), as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
         }
         let directory = String(decoding: try PathIO.realPath(Array(".".utf8)), as: UTF8.self)
-        let (node, debug) = (node, client.debug)
+        let (node, client, debug) = (node, client, client.debug)
         try Program.onLoop { loop in
             let inside = loop.inside
-            let session = try await node.open(target, as: login, inside)
+            let session = try await node.open(target, client, as: login, inside)
             let shell = try await SFTPShell(session, localDirectory: directory, progress: node.progress(inside), on: inside) {
                 try? FileIO.write(Array($0.utf8), descriptor: 1)
             } report: {

@@ -16,6 +16,8 @@ struct SSHCommand: ParsableCommand {
             Forwards are as ssh has them, [bind:]port:host:hostport or a unix socket's path for either end, and may be given several
             times; one that there cannot be is an error, unless -o ExitOnForwardFailure=no. Hosts are always verified.
 
+            -o ControlPersist=10m keeps the connection to the proxy for the commands to come (see `tsh proxy keep --help`).
+
             Example: tsh ssh root@db1@east
             Example: tsh ssh -l root env=prod@east uptime
             Example: tsh ssh -N -L 5432:localhost:5432 db1.east
@@ -146,13 +148,16 @@ struct SSHCommand: ParsableCommand {
     }
 
     private func connect(_ target: CommandTarget, _ command: String?) throws -> Int32 {
-        let remote = try remoteCommand(target, command, sshOptions())
-        let client = try client.login()
+        let options = try sshOptions()
+        let remote = try remoteCommand(target, command, options)
+        let login = try client.login()
+        let client = client
         let status = Lock<Int32>(RemoteRun.failureStatus)
         try Program.onLoop { loop in
             let inside = loop.inside
+            let sharing = try Sharing.wishes(client, options, inside)
             let result = try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Int32, any Error>) in
-                let run = RemoteRun(remote, as: client, randomness: SystemRandomness(), on: inside) {
+                let run = RemoteRun(remote, as: login, sharing: sharing, randomness: SystemRandomness(), on: inside) {
                     Program.complain($0)
                 } then: {
                     continuation.resume(with: $0.mapError { $0 as any Error })

@@ -1,0 +1,51 @@
+internal import Base
+package import EventLoop
+internal import SSHWire
+
+/// Where a connection to a proxy is kept for the commands after the one that made it, as ssh's ControlPath says.
+///
+/// A unix socket for this user alone. Who connects says in a line what it is for; after the first the bytes of a channel follow:
+///
+///     proxy:db1:0@east⏎   the way to a node, as the proxy's subsystem of that name; closed where there is none
+///     stop⏎               nothing is kept any more
+package struct ControlSocket: Sendable {
+    package let path: String
+
+    static let lineBytesMax = 1024
+    static let stop = "stop"
+
+    /// How long a node may take to say anything over a connection that may have died unnoticed.
+    static let silenceMax: Duration = .seconds(5)
+
+    init(path: String) {
+        self.path = path
+    }
+
+    /// Whether somebody seems to keep a connection.
+    var isThere: Bool { (try? FileIO.status(path)) != nil }
+
+    /// nil where nobody keeps a connection.
+    func connect(saying line: String, on loop: Loop) -> PipeStream? {
+        guard let stream = try? PipeStream(LocalSocket.connect(path: path), kind: .socket, on: loop) else { return nil }
+        stream.write(Array("\(line)\n".utf8))
+        return stream
+    }
+
+    /// Ends whoever keeps a connection.
+    package func stop(on loop: Loop) {
+        connect(saying: Self.stop, on: loop)?.closeAfterWrites()
+    }
+}
+
+/// What one command has to do with a connection that is kept for several.
+package struct ConnectionSharing {
+    /// Whether it goes through one that is there.
+    package var isWelcome: Bool
+    /// Is called when a node was reached without: the moment to keep a connection for the next command.
+    package var missed: () -> Void
+
+    package init(isWelcome: Bool, missed: @escaping () -> Void = {}) {
+        self.isWelcome = isWelcome
+        self.missed = missed
+    }
+}

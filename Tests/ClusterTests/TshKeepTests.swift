@@ -1,0 +1,169 @@
+import Base
+import ClusterHarness
+import Config
+import Crypto
+import EventLoop
+import Testing
+
+@Suite("a connection kept for several commands", .serialized, .timeLimit(.minutes(5)))
+final class TshKeepTests {
+    private let eastNode = "db1@east"
+    /// A socket's path has to be short.
+    private let home = "/tmp/tsh-\(Hex.encode(SystemRandomness().bytes(4)))"
+
+    deinit {
+        try? FileIO.removeTree(home)
+    }
+
+    /// In a home directory of its own, with words for a script:
+    ///
+    ///     keep ARGUMENTS   keeps a connection until the end, once it says that it does
+    ///     apart COMMAND    runs tsh where no network is: only a connection that is kept leads anywhere
+    private func run(_ script: String, as person: Person, through line: LongLine? = nil) async throws -> Outcome {
+        try FileIO.createDirectory(home)
+        let proxy = line.map { "\($0.address):3080,\($0.port)" } ?? person.proxyHost
+        let words = """
+            cd \(home); export HOME=$PWD TELEPORT_PROXY=\(proxy)
+            tsh() { \(person.harness.programs.tsh) -i \(person.identity) "$@"; }
+            apart() { unshare -n \(person.harness.programs.tsh) -i \(person.identity) "$@"; }
+            keep() {
+                rm -f said; mkfifo said; tsh proxy keep "$@" >said 2>errors & keeper=$!
+                read -r line <said; echo "$line" >kept
+            }
+            trap '[ -z "$keeper" ] || kill $keeper 2>/dev/null' EXIT
+            \(script)
+            """
+        return try await person.harness.runner.run("/bin/bash", ["-c", words])
+    }
+
+    @Test func `a command over it shows its output after two round trips`() async throws {
+        let harness = try await ClusterHarness.shared()
+        let person = try await harness.person()
+        let line = try await LongLine(to: person.proxy.ssh, .milliseconds(500), on: harness.eventLoop)
+        let begun = try await run("keep --time=60; trap - EXIT; cat kept; echo $keeper", as: person, through: line)
+        #expect(begun.lines.first == "the connection to \(line.address):\(line.port) is kept", "\(begun)")
+        await line.carryOnly(2)
+        let outcome = try await run(
+            "keeper=\(begun.lines.last ?? ""); tsh ssh \(harness.login)@\(eastNode) 'echo there and back'", as: person, through: line)
+        #expect(outcome.exit == .status(0) && outcome.text == "there and back\n", "\(outcome)")
+    }
+
+    @Test func `the first command that wants it starts it behind, for ssh, scp and sftp`() async throws {
+        let harness = try await ClusterHarness.shared()
+        let person = try await harness.person()
+        let target = "\(harness.login)@\(eastNode)"
+        let outcome = try await run(
+            """
+            until apart ssh \(target) 'echo in; exit 7' >said 2>/dev/null || [ $? = 7 ]; do tsh ssh -o ControlPersist=1m \(target) true || exit; done
+            cat said; echo something >file
+            apart scp file \(target):$PWD/copy; cat copy
+            echo "get $PWD/copy again" | apart sftp -b - \(target); cat again
+            stat -c %a .tsh/control .tsh/control/?????*
+            keeper=$(pgrep -f "^tsh proxy keep --time 60 .*\(person.identity)")
+            echo ${keeper:+found}
+            """, as: person)
+        #expect(outcome.lines == ["in", "something", "something", "700", "600", "found"], "\(outcome)")
+    }
+
+    @Test func `many commands go over it at the same time`() async throws {
+        let harness = try await ClusterHarness.shared()
+        let person = try await harness.person()
+        let outcome = try await run(
+            """
+            keep
+            for number in {1..40}; do apart ssh \(harness.login)@\(eastNode) "head -c 200000 /dev/zero | wc -c" >$number & all+=($!); done
+            wait "${all[@]}"; sort {1..40} | uniq -c
+            """, as: person)
+        #expect(outcome.text.split(whereSeparator: \.isWhitespace) == ["40", "200000"], "\(outcome)")
+    }
+
+    @Test func `what the proxy has to say is said as without it`() async throws {
+        let person = try await ClusterHarness.shared().person()
+        let outcome = try await run(
+            "tsh ssh nosuch@east true 2>without; echo $?; keep; tsh ssh nosuch@east true 2>with; echo $?; cmp with without; cat with",
+            as: person)
+        #expect(outcome.lines.prefix(2) == ["255", "255"] && outcome.lines.count == 3, "\(outcome)")
+        #expect(outcome.lines.last?.contains("nosuch") == true, "\(outcome)")
+    }
+
+    @Test func `one that was killed is in nobody's way, and another takes its place`() async throws {
+        let harness = try await ClusterHarness.shared()
+        let person = try await harness.person()
+        let target = "\(harness.login)@\(eastNode)"
+        let outcome = try await run(
+            """
+            keep; kill -9 $keeper; wait $keeper 2>/dev/null
+            tsh ssh \(target) 'echo without'
+            keep; apart ssh \(target) 'echo with'
+            tsh proxy keep; echo $?
+            tsh ssh -o ControlPath=none \(target) 'echo alone'; apart ssh -o ControlPath=none \(target) true 2>/dev/null; echo $?
+            """, as: person)
+        #expect(outcome.lines == ["without", "with", "1", "alone", "255"], "\(outcome)")
+        #expect(outcome.errors.contains("is kept already"), "\(outcome)")
+    }
+
+    @Test func `one whose connection has died unnoticed delays a command, and does not keep it`() async throws {
+        let harness = try await ClusterHarness.shared()
+        let person = try await harness.person()
+        let line = try await LongLine(to: person.proxy.ssh, .milliseconds(1), on: harness.eventLoop)
+        let begun = try await run("keep --time=60; trap - EXIT; echo $keeper", as: person, through: line)
+        await line.carryOnly(0)
+        let outcome = try await run(
+            "keeper=\(begun.lines.last ?? ""); tsh ssh \(harness.login)@\(eastNode) 'echo at last'", as: person, through: line)
+        #expect(outcome.exit == .status(0) && outcome.text == "at last\n", "\(outcome)")
+    }
+
+    @Test func `it ends when nobody uses it, and leaves no socket`() async throws {
+        let person = try await ClusterHarness.shared().person()
+        let outcome = try await run("tsh proxy keep --time=1; echo $?; ls .tsh/control", as: person)
+        #expect(outcome.lines.dropFirst() == ["0", "lock"], "\(outcome)")
+    }
+
+    @Test func `it ends with the login`() async throws {
+        let harness = try await ClusterHarness.shared()
+        let person = try await harness.person()
+        let host = person.proxyHost
+        let outcome = try await run(
+            """
+            mkdir -p .tsh/keys/\(host); cp \(person.folder)/key .tsh/keys/\(host)/ci; cp \(person.folder)/key-cert.pub .tsh/keys/\(host)/ci-cert.pub
+            cp \(person.folder)/known_hosts .tsh/keys/\(host)/; echo \(host) >.tsh/current-profile
+            echo '{"proxy":"\(host)","web_port":3080,"ssh_port":3023,"user":"ci","cluster":"hub"}' >.tsh/\(host).json
+            tsh() { \(harness.programs.tsh) "$@"; }
+            keep; tsh logout; wait $keeper; echo $?; keeper=; ls .tsh/control
+            """, as: person)
+        #expect(outcome.lines == ["logged out of \(host)", "0", "lock"], "\(outcome)")
+    }
+
+    @Test func `it ends with the connection, and says why`() async throws {
+        let harness = try await ClusterHarness.shared()
+        let person = try await harness.person()
+        let line = try await LongLine(to: person.proxy.ssh, .milliseconds(1), on: harness.eventLoop)
+        let begun = try await run("keep --time=60; trap - EXIT; echo $keeper", as: person, through: line)
+        await line.cut()
+        // It is no child of this script, but its last words are there when it has closed them.
+        let outcome = try await run(
+            "tail --pid=\(begun.lines.last ?? "") -s 0.1 -f /dev/null; cat errors; ls .tsh/control", as: person, through: line)
+        #expect(outcome.lines.first?.hasPrefix("ERROR: the connection to the proxy \(line.address) was lost") == true, "\(outcome)")
+        #expect(outcome.lines.last == "lock", "\(outcome)")
+    }
+
+    @Test func `whoever asks for anything but a node is hung up on`() async throws {
+        let person = try await ClusterHarness.shared().person()
+        let outcome = try await run(
+            """
+            keep
+            /usr/bin/python3 - .tsh/control/?????* <<'END'
+            import socket, sys
+            for words in [b"\\n", b"proxysites\\n", b"auth@east\\n", b"PROXY:db1:0@east\\n", b"proxy:\\0\\n", b"x" * 5000, b"proxy:nosuch:0@east\\nSSH-2.0-x\\r\\n"]:
+                peer = socket.socket(socket.AF_UNIX)
+                peer.connect(sys.argv[1])
+                try:
+                    peer.sendall(words)
+                    print(peer.recv(100))
+                except (ConnectionResetError, BrokenPipeError):
+                    print(b"")
+            END
+            """, as: person)
+        #expect(outcome.lines == Array(repeating: "b''", count: 7), "\(outcome)")
+    }
+}
