@@ -71,7 +71,9 @@ package final class ForkServer: Sendable {
         _ = try spawn.give(.null, as: 1)
         _ = try spawn.give(.inherit, as: 2)
         _ = try spawn.give(.share(theirs.raw), as: Self.descriptor)
-        let identifier = try spawn.run(ChildProcess.Command(executable: executable, arguments: ["teleport", argument]))
+        let identifier = try spawn.run(
+            // What is bound before the forks is bound for all of them.
+            ChildProcess.Command(executable: executable, arguments: ["teleport", argument], environment: ["LD_BIND_NOW=1"]))
         return Running(identifier: identifier, socket: ours.release())
     }
 
