@@ -56,7 +56,17 @@ package final class ClusterDialer {
                 connect(.waiting) { ask($0, then) }
             }
         }
-        if let proxy { askProxy(.success(proxy)) } else { connect(pace, then: askProxy) }
+        whenConnected(askProxy)
+    }
+
+    private func whenConnected(_ body: @escaping (Result<ProxyClient, TeleportError>) -> Void) {
+        if let proxy { body(.success(proxy)) } else { connect(pace, then: body) }
+    }
+
+    private func missed() {
+        guard !hasMissed else { return }
+        hasMissed = true
+        sharing.missed()
     }
 
     package func close() {
@@ -125,10 +135,7 @@ package final class ClusterDialer {
         ask {
             $0.connect(toNode: name, port: port, site: site, login: login, pace: pace, then: $1)
         } then: { [self] result in
-            if case .success = result, !hasMissed {
-                hasMissed = true
-                sharing.missed()
-            }
+            if case .success = result { missed() }
             then(result)
         }
     }
@@ -154,8 +161,29 @@ package final class ClusterDialer {
             case .failure(let error): then(.failure(error))
             case .success(let target):
                 guard case .node(let name) = target.place else { preconditionFailure("a host is no label") }
-                dialedProxy.open(name, port: port, site: target.site ?? client.site, handler: StandardRelay(on: loop, then: then))
+                relay(toNode: name, port: port, site: target.site ?? client.site, StandardEnds(on: loop), then: then)
             }
+        }
+    }
+
+    private func relay(
+        toNode name: String, port: UInt16, site: String, _ ends: StandardEnds, then: @escaping (Result<Void, TeleportError>) -> Void
+    ) {
+        func goDirectly() {
+            whenConnected { [self] result in
+                switch result {
+                case .failure(let error): then(.failure(error))
+                case .success(let proxy):
+                    proxy.open(name, port: port, site: site, handler: StandardRelay(ends, then: then))
+                    missed()
+                }
+            }
+        }
+        if proxy == nil, let stream = client.control.connect(saying: ProxyClient.subsystem(toNode: name, port: port, site: site), on: loop)
+        {
+            _ = KeptRelay(stream, ends, on: loop, unanswered: goDirectly, then: then)
+        } else {
+            goDirectly()
         }
     }
 }

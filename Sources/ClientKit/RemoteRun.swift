@@ -164,7 +164,7 @@ package final class RemoteRun {
         case .relay(let place):
             let type = ChannelOpenType.directTCPIP(
                 .init(host: place.host, port: place.port, originatorAddress: "127.0.0.1", originatorPort: 0))
-            let relay = StandardRelay(on: loop) { [self] result in
+            let relay = StandardRelay(StandardEnds(on: loop)) { [self] result in
                 forwards.close()
                 finish(result.map { 0 })
             }

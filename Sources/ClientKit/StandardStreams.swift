@@ -100,6 +100,13 @@ final class InputReader: StreamHandler {
     func streamClosed(_ stream: Stream, error: TeleportError?) { end() }
 }
 
+/// Where output comes from: it hears how much of it was written, and sends no more than a window ahead of that.
+protocol OutputSource: AnyObject {
+    func consumed(_ count: Int)
+}
+
+extension SSHChannel: OutputSource {}
+
 /// Writes what a channel brings to a descriptor of any kind, in order. Bound to its loop.
 ///
 /// To a stream bytes go from where they were decrypted; on the worker pool what comes while a write is under way goes out with the next. A channel
@@ -117,7 +124,7 @@ package final class OutputWriter: StreamHandler {
     private var whenWritten: [() -> Void] = []
 
     /// On the stream: what it has not taken yet, above its mark, and the channel that waits for that.
-    private var withheld: (channel: SSHChannel, count: Int)?
+    private var withheld: (source: any OutputSource, count: Int)?
     private var isClosed = false
 
     /// On the pool: two buffers that change places and keep their memory, so that a long stream asks for none; the window bounds them.
@@ -139,17 +146,17 @@ package final class OutputWriter: StreamHandler {
         self.loop = loop
     }
 
-    /// - Parameter channel: where the bytes are from; always the same.
-    func write(_ bytes: Span<UInt8>, from channel: SSHChannel) {
-        if hasFailed { return channel.consumed(bytes.count) }
+    /// - Parameter source: always the same.
+    func write(_ bytes: Span<UInt8>, from source: some OutputSource) {
+        if hasFailed { return source.consumed(bytes.count) }
         switch way {
-        case .nothing: channel.consumed(bytes.count)
+        case .nothing: source.consumed(bytes.count)
         case .stream(let stream):
             stream.write(bytes)
-            if stream.isWritable { channel.consumed(bytes.count) } else { withheld = (channel, (withheld?.count ?? 0) + bytes.count) }
+            if stream.isWritable { source.consumed(bytes.count) } else { withheld = (source, (withheld?.count ?? 0) + bytes.count) }
         case .pool:
             waiting.append(copying: bytes)
-            writeNext(channel)
+            writeNext(source)
         }
     }
 
@@ -191,14 +198,14 @@ package final class OutputWriter: StreamHandler {
     }
 
     private func release() {
-        guard let (channel, count) = withheld else { return }
+        guard let (source, count) = withheld else { return }
         withheld = nil
-        channel.consumed(count)
+        source.consumed(count)
     }
 
     // MARK: The pool
 
-    private func writeNext(_ channel: SSHChannel) {
+    private func writeNext(_ source: any OutputSource) {
         guard !isWriting, !waiting.isEmpty else { return }
         isWriting = true
         let count = waiting.count
@@ -212,13 +219,13 @@ package final class OutputWriter: StreamHandler {
         }
         loop.work(write) { [self] result in
             isWriting = false
-            channel.consumed(count)
+            source.consumed(count)
             if case .failure(let error) = result {
-                channel.consumed(waiting.count)
+                source.consumed(waiting.count)
                 waiting = []
                 fail(error as? TeleportError ?? .connectionProblem("writing the output failed", cause: error))
             }
-            writeNext(channel)
+            writeNext(source)
             if !isWriting { ended() }
         }
     }

@@ -17,15 +17,20 @@ final class TshKeepTests {
 
     /// In a home directory of its own, with words for a script:
     ///
-    ///     keep ARGUMENTS   keeps a connection until the end, once it says that it does
-    ///     apart COMMAND    runs tsh where no network is: only a connection that is kept leads anywhere
+    ///     keep ARGUMENTS    keeps a connection until the end, once it says that it does
+    ///     apart COMMAND     runs tsh where no network is: only a connection that is kept leads anywhere
+    ///     plain WORDS       OpenSSH, which comes to nodes of east by `tsh proxy ssh`
+    ///     plainApart WORDS  the same where no network is
     private func run(_ script: String, as person: Person, through line: LongLine? = nil) async throws -> Outcome {
         try FileIO.createDirectory(home)
         let proxy = line.map { "\($0.address):3080,\($0.port)" } ?? person.proxyHost
+        let relay = "\(person.harness.programs.tsh) -i \(person.identity) --cluster=east proxy ssh %r@%h:%p"
         let words = """
             cd \(home); export HOME=$PWD TELEPORT_PROXY=\(proxy)
             tsh() { \(person.harness.programs.tsh) -i \(person.identity) "$@"; }
             apart() { unshare -n \(person.harness.programs.tsh) -i \(person.identity) "$@"; }
+            plain() { ssh -F \(person.sshConfigPath) -o ProxyCommand='\(relay)' "$@"; }
+            plainApart() { ssh -F \(person.sshConfigPath) -o ProxyCommand='unshare -n \(relay)' "$@"; }
             keep() {
                 rm -f said; mkfifo said; tsh proxy keep "$@" >said 2>errors & keeper=$!
                 read -r line <said; echo "$line" >kept
@@ -63,6 +68,19 @@ final class TshKeepTests {
             echo ${keeper:+found}
             """, as: person)
         #expect(outcome.lines == ["in", "something", "something", "700", "600", "found"], "\(outcome)")
+    }
+
+    @Test func `OpenSSH comes to a node over it too, with what it says and hears intact`() async throws {
+        let person = try await ClusterHarness.shared().person()
+        let outcome = try await run(
+            """
+            until plainApart db1 'echo in; exit 7' >said 2>/dev/null || [ $? = 7 ]; do TELEPORT_CONTROL_PERSIST=1m plain db1 true || exit; done
+            cat said; keeper=$(pgrep -f "^tsh proxy keep --time 60 .*\(person.identity)")
+            head -c 20000000 /dev/urandom >file
+            plainApart db1 cat <file | cmp - file && echo same
+            plainApart nosuch true; echo $?
+            """, as: person)
+        #expect(outcome.lines == ["in", "same", "255"], "\(outcome)")
     }
 
     @Test func `many commands go over it at the same time`() async throws {
@@ -109,8 +127,12 @@ final class TshKeepTests {
         let begun = try await run("keep --time=60; trap - EXIT; echo $keeper", as: person, through: line)
         await line.carryOnly(0)
         let outcome = try await run(
-            "keeper=\(begun.lines.last ?? ""); tsh ssh \(harness.login)@\(eastNode) 'echo at last'", as: person, through: line)
-        #expect(outcome.exit == .status(0) && outcome.text == "at last\n", "\(outcome)")
+            """
+            keeper=\(begun.lines.last ?? "")
+            tsh ssh \(harness.login)@\(eastNode) 'echo at last'
+            echo said | plain db1 'cat; echo and heard'
+            """, as: person, through: line)
+        #expect(outcome.lines == ["at last", "said", "and heard"], "\(outcome)")
     }
 
     @Test func `it ends when nobody uses it, and leaves no socket`() async throws {

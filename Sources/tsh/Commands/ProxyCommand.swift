@@ -47,10 +47,12 @@ struct ProxySSHCommand: ParsableCommand {
     func run() throws {
         let place = try place
         let login = try client.login()
+        let client = client
         try Program.onLoop { loop in
             let inside = loop.inside
+            let sharing = try Sharing.wishes(client, SSHOptions(), inside)
             try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-                ClusterDialer.connect(as: login, randomness: SystemRandomness(), on: inside) { result in
+                ClusterDialer.connect(as: login, randomness: SystemRandomness(), sharing: sharing, on: inside) { result in
                     switch result {
                     case .failure(let error): continuation.resume(throwing: error)
                     case .success(let dialer):
