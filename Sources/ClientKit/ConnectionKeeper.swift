@@ -24,6 +24,7 @@ package final class ConnectionKeeper {
     /// All that have come and not ended.
     private var ways = 0
     private var idleTimer: LoopTimer?
+    private var isRetired = false
 
     private static let sparesCount = 4
     /// Commands at the same time; one more connects by itself.
@@ -34,7 +35,7 @@ package final class ConnectionKeeper {
     /// - Parameters:
     ///   - idleTime: how long it stays when nobody uses it.
     ///   - ready: is called when commands go through it.
-    ///   - then: comes with its end, be it that nobody used it, that the certificate expired or that somebody asked for it.
+    ///   - then: comes with its end: when nobody used it, or when the last way has ended after the certificate expired or the user logged out.
     package init(
         _ client: ClientLogin, idleTime: Duration, on loop: Loop, ready: @escaping () -> Void,
         then: @escaping (Result<Void, TeleportError>) -> Void
@@ -68,6 +69,14 @@ package final class ConnectionKeeper {
         finish(.success(()))
     }
 
+    /// Takes no more commands, and ends with the last that it has: a session outlives certificate and login.
+    private func retire() {
+        isRetired = true
+        listener?.close()
+        listener = nil
+        watchIdleness()
+    }
+
     private func listen() throws(TeleportError) -> UnixListener {
         let path = client.control.path
         let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
@@ -90,7 +99,7 @@ package final class ConnectionKeeper {
         self.proxy = proxy
         proxy.ended = { [weak self] error in self?.finish(.failure(error)) }
         loop.schedule(after: .seconds(max(0, client.identity.expires.seconds - loop.wallTime.seconds))) { [weak self] in
-            self?.finish(.failure(.accessDenied("the certificate of \(self?.client.identity.user ?? "") has expired")))
+            self?.retire()
         }
         openChannels()
         watchIdleness()
@@ -118,8 +127,11 @@ package final class ConnectionKeeper {
     }
 
     fileprivate func asked(_ line: String, _ way: KeptWay) {
-        if line == ControlSocket.stop { return stop() }
-        guard line.hasPrefix("proxy:") else { return way.close() }
+        guard line.hasPrefix("proxy:") else {
+            way.close()
+            if line == ControlSocket.stop { retire() }
+            return
+        }
         way.subsystem = line
         waiting.append(way)
         serve()
@@ -133,6 +145,8 @@ package final class ConnectionKeeper {
 
     private func watchIdleness() {
         guard ways == 0, proxy != nil, then != nil else { return }
+        idleTimer?.cancel()
+        if isRetired { return stop() }
         idleTimer = loop.schedule(after: idleTime) { [weak self] in self?.stop() }
     }
 

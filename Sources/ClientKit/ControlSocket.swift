@@ -7,7 +7,7 @@ internal import SSHWire
 /// A unix socket for this user alone. Who connects says in a line what it is for; after the first the bytes of a channel follow:
 ///
 ///     proxy:db1:0@east⏎   the way to a node, as the proxy's subsystem of that name; closed where there is none
-///     stop⏎               nothing is kept any more
+///     stop⏎               nobody else is let in; it ends with the last command that is on its way
 package struct ControlSocket: Sendable {
     package let path: String
 
@@ -31,7 +31,7 @@ package struct ControlSocket: Sendable {
         return stream
     }
 
-    /// Ends whoever keeps a connection.
+    /// Tells whoever keeps a connection to end.
     package func stop(on loop: Loop) {
         connect(saying: Self.stop, on: loop)?.closeAfterWrites()
     }

@@ -141,7 +141,7 @@ final class TshKeepTests {
         #expect(outcome.lines.dropFirst() == ["0", "lock"], "\(outcome)")
     }
 
-    @Test func `it ends with the login`() async throws {
+    @Test func `it ends with the login, and with the last session that goes over it`() async throws {
         let harness = try await ClusterHarness.shared()
         let person = try await harness.person()
         let host = person.proxyHost
@@ -151,9 +151,14 @@ final class TshKeepTests {
             cp \(person.folder)/known_hosts .tsh/keys/\(host)/; echo \(host) >.tsh/current-profile
             echo '{"proxy":"\(host)","web_port":3080,"ssh_port":3023,"user":"ci","cluster":"hub"}' >.tsh/\(host).json
             tsh() { \(harness.programs.tsh) "$@"; }
-            keep; tsh logout; wait $keeper; echo $?; keeper=; ls .tsh/control
+            keep; mkfifo words; exec 5<>words
+            coproc session { unshare -n \(harness.programs.tsh) ssh \(harness.login)@\(eastNode) 'echo begun; read -r word; echo $word' <words; }
+            exec 6<&${session[0]}; read -r line <&6; echo $line
+            tsh logout; ls .tsh/control
+            echo still there >&5; cat <&6
+            wait $keeper; echo $?; keeper=
             """, as: person)
-        #expect(outcome.lines == ["logged out of \(host)", "0", "lock"], "\(outcome)")
+        #expect(outcome.lines == ["begun", "logged out of \(host)", "lock", "still there", "0"], "\(outcome)")
     }
 
     @Test func `it ends with the connection, and says why`() async throws {
