@@ -44,13 +44,19 @@ final class TshKeepTests {
     @Test func `a command over it shows its output after two round trips`() async throws {
         let harness = try await ClusterHarness.shared()
         let person = try await harness.person()
-        let line = try await LongLine(to: person.proxy.ssh, .milliseconds(500), on: harness.eventLoop)
-        let begun = try await run("keep --time=60; trap - EXIT; cat kept; echo $keeper", as: person, through: line)
-        #expect(begun.lines.first == "the connection to \(line.address):\(line.port) is kept", "\(begun)")
-        await line.carryOnly(2)
-        let outcome = try await run(
-            "keeper=\(begun.lines.last ?? ""); tsh ssh \(harness.login)@\(eastNode) 'echo there and back'", as: person, through: line)
-        #expect(outcome.exit == .status(0) && outcome.text == "there and back\n", "\(outcome)")
+        var outcomes: [String] = []
+        // Where tsh itself is late by more than the line is long, its words count as of a later round trip: a longer line tells.
+        for roundTrip: Duration in [.milliseconds(500), .seconds(3)] {
+            let line = try await LongLine(to: person.proxy.ssh, roundTrip, on: harness.eventLoop)
+            let begun = try await run("keep --time=60; trap - EXIT; cat kept; echo $keeper", as: person, through: line)
+            #expect(begun.lines.first == "the connection to \(line.address):\(line.port) is kept", "\(begun)")
+            await line.carryOnly(2)
+            let outcome = try await run(
+                "keeper=\(begun.lines.last ?? ""); apart ssh \(harness.login)@\(eastNode) 'echo there and back'", as: person, through: line)
+            if outcome.text == "there and back\n", outcome.exit == .status(0) { return }
+            outcomes.append("\(outcome)")
+        }
+        Issue.record("\(outcomes)")
     }
 
     @Test func `the first command that wants it starts it behind, for ssh, scp and sftp`() async throws {
