@@ -187,6 +187,21 @@ package struct Person: Sendable {
 
     package var tshArguments: [String] { ["--proxy=\(proxyHost)", "-i", identity] }
 
+    /// As after `tsh login`, for whoever has `home` as home directory.
+    ///
+    /// - Returns: `home`.
+    package func logIn(home: String) throws -> String {
+        let keys = "\(home)/.tsh/keys/\(proxyHost)"
+        try FileIO.createDirectory(keys)
+        for (from, to) in [("key", "ci"), ("key-cert.pub", "ci-cert.pub"), ("known_hosts", "known_hosts")] {
+            try FileIO.write(try FileIO.read("\(folder)/\(from)"), to: "\(keys)/\(to)")
+        }
+        let profile = #"{"proxy":"\#(proxyHost)","web_port":3080,"ssh_port":3023,"user":"ci","cluster":"hub"}"#
+        try FileIO.write(Array(profile.utf8), to: "\(home)/.tsh/\(proxyHost).json")
+        try FileIO.write(Array("\(proxyHost)\n".utf8), to: "\(home)/.tsh/current-profile")
+        return home
+    }
+
     package func tsh(_ arguments: String..., input: [UInt8] = []) async throws -> Outcome {
         try await harness.runner.run(harness.programs.tsh, tshArguments + arguments, input: input)
     }

@@ -6,22 +6,8 @@ import Testing
 
 @Suite("tsh agent", .serialized, .timeLimit(.minutes(5)))
 struct TshAgentTests {
-    /// A home directory with the person logged in.
-    private func home(_ person: Person) throws -> String {
-        let home = "\(person.folder)/agent-home"
-        let keys = "\(home)/.tsh/keys/\(person.proxyHost)"
-        try FileIO.createDirectory(keys)
-        for (from, to) in [("key", "ci"), ("key-cert.pub", "ci-cert.pub"), ("known_hosts", "known_hosts")] {
-            try FileIO.write(try FileIO.read("\(person.folder)/\(from)"), to: "\(keys)/\(to)")
-        }
-        let profile = #"{"proxy":"\#(person.proxyHost)","web_port":3080,"ssh_port":3023,"user":"ci","cluster":"hub"}"#
-        try FileIO.write(Array(profile.utf8), to: "\(home)/.tsh/\(person.proxyHost).json")
-        try FileIO.write(Array("\(person.proxyHost)\n".utf8), to: "\(home)/.tsh/current-profile")
-        return home
-    }
-
     private func run(_ script: String, _ person: Person) async throws -> Outcome {
-        let home = try home(person)
+        let home = try person.logIn(home: "\(person.folder)/agent-home")
         let all = """
             export HOME=\(home); tsh=\(person.harness.programs.tsh)
             eval $($tsh agent) >/dev/null || exit
@@ -70,7 +56,7 @@ struct TshAgentTests {
             [
                 "-c",
                 """
-                export HOME=\(try home(person)); eval $(ssh-agent) >/dev/null; theirs=$SSH_AUTH_SOCK; pid=$SSH_AGENT_PID
+                export HOME=\(try person.logIn(home: "\(person.folder)/agent-home")); eval $(ssh-agent) >/dev/null; theirs=$SSH_AUTH_SOCK; pid=$SSH_AGENT_PID
                 eval $(\(person.harness.programs.tsh) agent) >/dev/null; kill $SSH_AGENT_PID
                 SSH_AUTH_SOCK=$theirs ssh-add -l | grep -c 'teleport:ci@hub'; kill $pid
                 """,

@@ -27,12 +27,13 @@ final class TshKeepTests {
         let relay = "\(person.harness.programs.tsh) -i \(person.identity) --cluster=east proxy ssh %r@%h:%p"
         let words = """
             cd \(home); export HOME=$PWD TELEPORT_PROXY=\(proxy)
-            tsh() { \(person.harness.programs.tsh) -i \(person.identity) "$@"; }
-            apart() { unshare -n \(person.harness.programs.tsh) -i \(person.identity) "$@"; }
+            program=(\(person.harness.programs.tsh) -i \(person.identity))
+            tsh() { "${program[@]}" "$@"; }
+            apart() { unshare -n "${program[@]}" "$@"; }
             plain() { ssh -F \(person.sshConfigPath) -o ProxyCommand='\(relay)' "$@"; }
             plainApart() { ssh -F \(person.sshConfigPath) -o ProxyCommand='unshare -n \(relay)' "$@"; }
             keep() {
-                rm -f said; mkfifo said; tsh proxy keep "$@" >said 2>errors & keeper=$!
+                rm -f said; mkfifo said; "${program[@]}" proxy keep "$@" >said 2>errors & keeper=$!
                 read -r line <said; echo "$line" >kept
             }
             trap '[ -z "$keeper" ] || kill $keeper 2>/dev/null' EXIT
@@ -147,18 +148,22 @@ final class TshKeepTests {
         #expect(outcome.lines.dropFirst() == ["0", "lock"], "\(outcome)")
     }
 
+    @Test func `it ends when it is told to, and leaves no socket`() async throws {
+        let person = try await ClusterHarness.shared().person()
+        let outcome = try await run("keep; kill $keeper; wait $keeper; echo $?; keeper=; ls .tsh/control", as: person)
+        #expect(outcome.lines == ["0", "lock"], "\(outcome)")
+    }
+
     @Test func `it ends with the login, and with the last session that goes over it`() async throws {
         let harness = try await ClusterHarness.shared()
         let person = try await harness.person()
         let host = person.proxyHost
+        _ = try person.logIn(home: home)
         let outcome = try await run(
             """
-            mkdir -p .tsh/keys/\(host); cp \(person.folder)/key .tsh/keys/\(host)/ci; cp \(person.folder)/key-cert.pub .tsh/keys/\(host)/ci-cert.pub
-            cp \(person.folder)/known_hosts .tsh/keys/\(host)/; echo \(host) >.tsh/current-profile
-            echo '{"proxy":"\(host)","web_port":3080,"ssh_port":3023,"user":"ci","cluster":"hub"}' >.tsh/\(host).json
-            tsh() { \(harness.programs.tsh) "$@"; }
+            program=(\(harness.programs.tsh))
             keep; mkfifo words; exec 5<>words
-            coproc session { unshare -n \(harness.programs.tsh) ssh \(harness.login)@\(eastNode) 'echo begun; read -r word; echo $word' <words; }
+            coproc session { apart ssh \(harness.login)@\(eastNode) 'echo begun; read -r word; echo $word' <words; }
             exec 6<&${session[0]}; read -r line <&6; echo $line
             tsh logout; ls .tsh/control
             echo still there >&5; cat <&6
