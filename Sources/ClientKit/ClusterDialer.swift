@@ -10,6 +10,8 @@ package final class ClusterDialer {
     private var proxy: ProxyClient?
     private let pace: Pace
     private let sharing: ConnectionSharing
+    /// Where a connection may be kept; nil where none is welcome.
+    private let control: ControlSocket?
     private var hasMissed = false
     private let randomness: any Randomness
     private let loop: Loop
@@ -18,6 +20,7 @@ package final class ClusterDialer {
         self.client = client
         self.pace = pace
         self.sharing = sharing
+        control = sharing.isWelcome ? client.control : nil
         self.randomness = randomness
         self.loop = loop
     }
@@ -28,7 +31,7 @@ package final class ClusterDialer {
         on loop: Loop, then: @escaping (Result<ClusterDialer, TeleportError>) -> Void
     ) {
         let dialer = ClusterDialer(client, pace, sharing, randomness, loop)
-        if sharing.isWelcome, client.control.isThere { return then(.success(dialer)) }
+        if dialer.control?.isThere == true { return then(.success(dialer)) }
         dialer.connect(pace) { result in then(result.map { _ in dialer }) }
     }
 
@@ -50,13 +53,12 @@ package final class ClusterDialer {
             case .success(let proxy): question(proxy, then)
             }
         }
-        func askProxy(_ proxy: Result<ProxyClient, TeleportError>) {
-            ask(proxy) { [self] result in
-                guard case .failure = result, self.proxy?.wasRefusedAhead == true else { return then(result) }
+        whenConnected { [self] connected in
+            ask(connected) { [self] result in
+                guard case .failure = result, proxy?.wasRefusedAhead == true else { return then(result) }
                 connect(.waiting) { ask($0, then) }
             }
         }
-        whenConnected(askProxy)
     }
 
     private func whenConnected(_ body: @escaping (Result<ProxyClient, TeleportError>) -> Void) {
@@ -107,8 +109,7 @@ package final class ClusterDialer {
         toNode name: String, port: UInt16, site: String, login: String, pace: Pace = .loggedIn,
         then: @escaping (Result<NodeClient, TeleportError>) -> Void
     ) {
-        if proxy == nil, let stream = client.control.connect(saying: ProxyClient.subsystem(toNode: name, port: port, site: site), on: loop)
-        {
+        if let stream = keptWay(toNode: name, port: port, site: site) {
             let node = NodeClient(client.identity, host: name, site: site, login: login, way: nil, pace: pace)
             let silence = loop.schedule(after: ControlSocket.silenceMax) { node.closeIfSilent() }
             node.ready = { [self] result in
@@ -140,15 +141,16 @@ package final class ClusterDialer {
         }
     }
 
-    /// For what goes through no connection that is kept.
-    private var dialedProxy: ProxyClient {
-        guard let proxy else { preconditionFailure("a plain channel needs a dialer that shares nothing") }
-        return proxy
+    /// nil where no connection is kept, and once there is one of our own.
+    private func keptWay(toNode name: String, port: UInt16, site: String) -> PipeStream? {
+        guard proxy == nil else { return nil }
+        return control?.connect(saying: ProxyClient.subsystem(toNode: name, port: port, site: site), on: loop)
     }
 
     /// A channel to a node's port, without a session in it.
     func open(toNode name: String, port: UInt16, site: String, handler: any ChannelHandler) {
-        dialedProxy.open(name, port: port, site: site, handler: handler)
+        guard let proxy else { preconditionFailure("a plain channel needs a dialer that shares nothing") }
+        proxy.open(name, port: port, site: site, handler: handler)
     }
 
     /// Bytes to and from a node's port, as they are, on this process's stdin and stdout.
@@ -179,8 +181,7 @@ package final class ClusterDialer {
                 }
             }
         }
-        if proxy == nil, let stream = client.control.connect(saying: ProxyClient.subsystem(toNode: name, port: port, site: site), on: loop)
-        {
+        if let stream = keptWay(toNode: name, port: port, site: site) {
             _ = KeptRelay(stream, ends, on: loop, unanswered: goDirectly, then: then)
         } else {
             goDirectly()

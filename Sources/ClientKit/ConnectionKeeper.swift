@@ -15,6 +15,7 @@ package final class ConnectionKeeper {
     private let loop: Loop
     private var ready: (() -> Void)?
     private var then: ((Result<Void, TeleportError>) -> Void)?
+    /// Until no more commands are taken.
     private var listener: UnixListener?
     private var proxy: ProxyClient?
     private var spares: [SSHChannel] = []
@@ -24,7 +25,6 @@ package final class ConnectionKeeper {
     /// All that have come and not ended.
     private var ways = 0
     private var idleTimer: LoopTimer?
-    private var isRetired = false
 
     private static let sparesCount = 4
     /// Commands at the same time; one more connects by itself.
@@ -71,18 +71,17 @@ package final class ConnectionKeeper {
 
     /// Takes no more commands, and ends with the last that it has: a session outlives certificate and login.
     private func retire() {
-        isRetired = true
         listener?.close()
         listener = nil
         watchIdleness()
     }
 
     private func listen() throws(TeleportError) -> UnixListener {
-        let path = client.control.path
-        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
-        try FileIO.createDirectory(directory, mode: 0o700)
+        let control = client.control
+        let path = control.path
+        try FileIO.createDirectory(control.directory, mode: 0o700)
         // Of two that find the socket of one that has died, only one may remove it.
-        let lock = try FileIO.lock("\(directory)/lock")
+        let lock = try FileIO.lock("\(control.directory)/lock")
         guard (try? LocalSocket.connect(path: path)) == nil else {
             throw TeleportError(.alreadyAcquired, "a connection to \(client.proxy) is kept already: \(path)")
         }
@@ -146,7 +145,7 @@ package final class ConnectionKeeper {
     private func watchIdleness() {
         guard ways == 0, proxy != nil, then != nil else { return }
         idleTimer?.cancel()
-        if isRetired { return stop() }
+        if listener == nil { return stop() }
         idleTimer = loop.schedule(after: idleTime) { [weak self] in self?.stop() }
     }
 

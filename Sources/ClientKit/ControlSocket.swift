@@ -9,7 +9,8 @@ internal import SSHWire
 ///     proxy:db1:0@east⏎   the way to a node, as the proxy's subsystem of that name; closed where there is none
 ///     stop⏎               nobody else is let in; it ends with the last command that is on its way
 package struct ControlSocket: Sendable {
-    package let path: String
+    let directory: String
+    let path: String
 
     static let lineBytesMax = 1024
     static let stop = "stop"
@@ -17,8 +18,9 @@ package struct ControlSocket: Sendable {
     /// How long a node may take to say anything over a connection that may have died unnoticed.
     static let silenceMax: Duration = .seconds(5)
 
-    init(path: String) {
-        self.path = path
+    init(directory: String, name: String) {
+        self.directory = directory
+        path = "\(directory)/\(name)"
     }
 
     /// Whether somebody seems to keep a connection.

@@ -119,7 +119,7 @@ package struct KeyStore: Sendable {
     /// Of one proxy and one certificate: a new login has a connection of its own.
     package func control(_ identity: ClientIdentity, at proxy: HostPort) -> ControlSocket {
         let digest = Digest.sha256(identity.certificate.blob + Array("\(proxy)".utf8))
-        return ControlSocket(path: "\(directory)/control/\(Hex.encode(Array(digest.prefix(8))))")
+        return ControlSocket(directory: "\(directory)/control", name: Hex.encode(Array(digest.prefix(8))))
     }
 
     /// Whether the profile's key is still there.

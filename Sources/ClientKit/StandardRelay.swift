@@ -7,6 +7,8 @@ internal import SSHWire
 final class StandardEnds: InputUser {
     private let input: InputReader
     let output: OutputWriter
+    /// Is told how a relay ends whose output cannot be written; that nobody reads it any more is no failure.
+    var broken: ((Result<Void, TeleportError>) -> Void)?
     /// Who is told of what stdin says; it is remembered too until somebody has taken it for good.
     weak var user: (any InputUser)?
     private var early: [UInt8] = []
@@ -20,6 +22,7 @@ final class StandardEnds: InputUser {
         input = InputReader(descriptor: 0, on: loop)
         output = OutputWriter(descriptor: 1, on: loop)
         input.user = self
+        output.failed = { [weak self] error in self?.broken?(error.kind == .connectionProblem ? .success(()) : .failure(error)) }
     }
 
     func resume() {
@@ -65,7 +68,7 @@ final class StandardRelay: ChannelHandler, InputUser {
     init(_ ends: StandardEnds, then: @escaping (Result<Void, TeleportError>) -> Void) {
         self.ends = ends
         self.then = then
-        ends.output.failed = { [weak self] error in self?.finish(error.kind == .connectionProblem ? .success(()) : .failure(error)) }
+        ends.broken = { [weak self] result in self?.finish(result) }
     }
 
     func channelOpened(_ channel: SSHChannel) {
@@ -131,7 +134,7 @@ final class KeptRelay: StreamHandler, InputUser, OutputSource {
         self.then = then
         stream.handler = self
         silence = loop.schedule(after: ControlSocket.silenceMax) { [weak self] in self?.stream.close() }
-        ends.output.failed = { [weak self] error in self?.finish(error.kind == .connectionProblem ? .success(()) : .failure(error)) }
+        ends.broken = { [weak self] result in self?.finish(result) }
         ends.user = self
         ends.resume()
         stream.resumeReading()

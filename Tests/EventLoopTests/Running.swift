@@ -114,10 +114,12 @@ final class Echo: StreamHandler {
 
 extension SocketAddress {
     /// A port of the kernel's choice, at a loopback address of the caller's own: once given back, it is not the next test's.
-    static var anyPort: SocketAddress { SocketAddress(.v4(.random(in: 0x7f01_0000...0x7ffe_ffff)), port: 0) }
+    static var anyPort: SocketAddress { own(port: 0) }
 
     /// Where nobody listens. A listener that was closed would not do: a process that was started before may have its socket yet.
-    static var closedPort: SocketAddress { SocketAddress(.v4(.random(in: 0x7f01_0000...0x7ffe_ffff)), port: 1) }
+    static var closedPort: SocketAddress { own(port: 1) }
+
+    private static func own(port: UInt16) -> SocketAddress { SocketAddress(.v4(.random(in: 0x7f01_0000...0x7ffe_ffff)), port: port) }
 }
 
 /// Bytes without a period below a megabyte, made quickly also in a debug build.

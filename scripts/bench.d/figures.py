@@ -2,8 +2,8 @@
 from dataclasses import dataclass, field
 from typing import Callable
 
-from measures import (bulk_down, bulk_down_at_once, bulk_up, connections_a_second, engine, far_true, fresh_true, idle_memory, kept_true, idle_tunnels,
-                      keystroke_echo, our_load, processor_time_per_byte, sessions_a_second, sftp, stalled_channels)
+from measures import (bulk_down, bulk_down_at_once, bulk_up, connections_a_second, engine, far_true, fresh_true, idle_memory, idle_tunnels,
+                      kept_true, keystroke_echo, our_load, processor_time_per_byte, sessions_a_second, sftp, stalled_channels)
 
 
 @dataclass

@@ -105,13 +105,16 @@ def processor_time_per_byte(command, mebibytes, process):
 
 # MARK: Latency
 
+def milliseconds(command):
+    """Of one whole process that runs `true`."""
+    start = time.monotonic()
+    subprocess.run(command + ["true"], check=True, stdin=subprocess.DEVNULL)
+    return (time.monotonic() - start) * 1000
+
+
 def fresh_true(command, count=TRUES):
     """Milliseconds of whole processes that run `true`."""
-    times = []
-    for _ in range(count):
-        start = time.monotonic()
-        subprocess.run(command + ["true"], check=True, stdin=subprocess.DEVNULL)
-        times.append((time.monotonic() - start) * 1000)
+    times = [milliseconds(command) for _ in range(count)]
     return {"p50": percentile(times, 50), "p99": percentile(times, 99)}
 
 
@@ -119,9 +122,7 @@ def far_true(command, line, count=5):
     """Whole processes that run `true` over a line: milliseconds, and the round trips that the line counted."""
     times, round_trips = [], []
     for _ in range(count):
-        start = time.monotonic()
-        subprocess.run(command + ["true"], check=True, stdin=subprocess.DEVNULL)
-        times.append((time.monotonic() - start) * 1000)
+        times.append(milliseconds(command))
         round_trips.append(line.round_trips())
     return {"ms": statistics.median(times), "round trips": max(round_trips)}
 
@@ -130,12 +131,7 @@ def kept_true(command, side, count=5):
     """The same over a connection that is kept, of whose commands the line does not count apart."""
     side.keep()
     try:
-        times = []
-        for _ in range(count):
-            start = time.monotonic()
-            subprocess.run(command + ["true"], check=True, stdin=subprocess.DEVNULL)
-            times.append((time.monotonic() - start) * 1000)
-        return {"ms": statistics.median(times)}
+        return {"ms": statistics.median(milliseconds(command) for _ in range(count))}
     finally:
         side.end_kept()
 

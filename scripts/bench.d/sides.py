@@ -131,11 +131,9 @@ class Ours(Side):
             "sftp": ["sftp", "-q", "-F", f"{folder}/ssh_config_ours", "-b", "-", "-P", node_port, node],
         }
         self.terminals = {"tunnel": jump + ["-tt", "db1.east"], "tsh": tsh + ["ssh", "-t", "root@db1@east"]}
-        self.far = {
-            "tunnel": ssh + ["-J", "far", "db1.east"],
-            "tsh": [f"{BIN}/tsh", "-i", f"{folder}/identity", f"--proxy={self.line.host}:3080,{self.line.port}", "ssh", "root@db1@east"],
-        }
-        self.keeper = [f"{BIN}/tsh", "-i", f"{folder}/identity", f"--proxy={self.line.host}:3080,{self.line.port}", "proxy", "keep"]
+        far_tsh = [f"{BIN}/tsh", "-i", f"{folder}/identity", f"--proxy={self.line.host}:3080,{self.line.port}"]
+        self.far = {"tunnel": ssh + ["-J", "far", "db1.east"], "tsh": far_tsh + ["ssh", "root@db1@east"]}
+        self.keeper = far_tsh + ["proxy", "keep"]
         # Its socket goes into a home directory of its own, so that no other figure finds it.
         self.kept = {"tsh": ["env", f"HOME={folder}"] + self.far["tsh"]}
         self.middle = self.process_of(f"{folder}/data/hub/proxy/teleport.yaml")
