@@ -34,7 +34,7 @@ package struct SSHEngine: ~Copyable {
     private let started: Instant
 
     private var identification: Identification?
-    var reader = PacketReader()
+    var reader: PacketReader
     var outbox: Outbox
     var keyExchange: KeyExchange
     var authentication: Authentication
@@ -63,7 +63,7 @@ package struct SSHEngine: ~Copyable {
     package private(set) var peerIdentification = ""
     package internal(set) var user: String?
 
-    /// - Parameter buffers: lends the memory of the output, which may be shared with every engine of the same thread.
+    /// - Parameter buffers: lends the memory of what comes in pieces or goes out, which may be shared with every engine of the same thread.
     package init(configuration: EngineConfiguration, randomness: any Randomness, now: Instant, buffers: BufferPool = BufferPool()) {
         switch configuration.role {
         case .client(let options):
@@ -81,6 +81,7 @@ package struct SSHEngine: ~Copyable {
         keyExchangeBegan = now
         identification = Identification(reader: role)
         ourIdentification = Identification.ours(configuration.softwareVersion)
+        reader = PacketReader(buffers: buffers)
         outbox = Outbox(writer: PacketWriter(padding: randomness.bytes(PacketWriter.paddingBytesMax), buffers: buffers))
         keyExchange = KeyExchange(role: role, configuration: configuration)
         connection = ConnectionLayer(limits: configuration.limits)
@@ -92,6 +93,7 @@ package struct SSHEngine: ~Copyable {
 
     /// The engine goes on in another thread, which has memory of its own to lend.
     package mutating func lend(from buffers: BufferPool) {
+        reader.buffers = buffers
         outbox.writer.buffers = buffers
     }
 

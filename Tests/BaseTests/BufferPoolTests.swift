@@ -3,7 +3,7 @@ import Testing
 
 @Suite("BufferPool")
 struct BufferPoolTests {
-    @Test(arguments: [1, BufferPool.smallBytes, BufferPool.smallBytes + 1, BufferPool.largeBytes])
+    @Test(arguments: [1, BufferPool.smallBytes, BufferPool.smallBytes + 1, BufferPool.mediumBytes + 1, BufferPool.largeBytes])
     func `what was given back is lent again`(count: Int) {
         let pool = BufferPool()
         var buffer = pool.take(atLeast: count)

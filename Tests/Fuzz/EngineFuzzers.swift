@@ -228,7 +228,7 @@ private final class HostilePeer {
     private let logsIn: Bool
     private let randomness = SeededRandomness(seed: 77)
     private var keyExchange: KeyExchange
-    private var reader = PacketReader()
+    private var reader = PacketReader(buffers: BufferPool())
     private var writer: PacketWriter
     private var stage = Stage.identification
     private var isFirst = true

@@ -1,3 +1,4 @@
+import Base
 import Testing
 
 @testable import SSHEngine
@@ -142,18 +143,71 @@ struct ChannelTableTests {
 struct SendQueueTests {
     @Test func `small writes join and leave in order with their types`() {
         var queue = SendQueue()
-        queue.append([1, 2].span, extendedType: nil)
-        queue.append([3].span, extendedType: nil)
-        queue.append([4].span, extendedType: 1)
-        queue.append([5].span, extendedType: nil)
-        var taken: [(UInt32?, [UInt8])] = []
-        while let next = queue.first(max: 2) {
-            taken.append((next.extendedType, Array(next.bytes[next.range])))
-            queue.removeFirst(next.range.count)
+        let pool = BufferPool()
+        queue.append([1, 2].span, extendedType: nil, from: pool)
+        queue.append([3].span, extendedType: nil, from: pool)
+        queue.append([4].span, extendedType: 1, from: pool)
+        queue.append([5].span, extendedType: nil, from: pool)
+        let taken = Self.drain(&queue, max: 2, to: pool)
+        #expect(taken.map(\.type) == [nil, nil, 1, nil])
+        #expect(taken.map(\.bytes) == [[1, 2], [3], [4], [5]])
+    }
+
+    @Test func `much leaves as it came, in pieces of at most what a packet takes`() {
+        var queue = SendQueue()
+        let pool = BufferPool()
+        let sent = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 >> 8) }
+        // A few bytes at first, as they come from somebody who types, then blocks.
+        var position = 0
+        for size in [10, 5_000, 64 << 10, 100_000, 1] { append(size) }
+        var taken: [UInt8] = []
+        for _ in 0..<3 { taken += takePacket() }
+        append(sent.count - position)
+        taken += Self.drain(&queue, max: 32 << 10, to: pool).flatMap(\.bytes)
+        #expect(taken == sent)
+
+        func append(_ size: Int) {
+            queue.append(sent.span.extracting(position..<position + size), extendedType: nil, from: pool)
+            position += size
         }
-        #expect(taken.map(\.0) == [nil, nil, 1, nil])
-        #expect(taken.map(\.1) == [[1, 2], [3], [4], [5]])
-        let isEmpty = queue.isEmpty
-        #expect(isEmpty)
+        func takePacket() -> [UInt8] {
+            var bytes: [UInt8] = []
+            let count = queue.takeFirst(max: 32 << 10, to: pool) { span, _ in bytes = Array(copying: span) }
+            #expect(count == bytes.count && count > 0 && count <= 32 << 10)
+            return bytes
+        }
+    }
+
+    @Test func `what was lent is given back with the last byte`() {
+        var queue = SendQueue()
+        let pool = BufferPool()
+        let marked = [UInt8](repeating: 7, count: BufferPool.mediumBytes)
+        queue.append(marked.span, extendedType: nil, from: pool)
+        #expect(pool.take(atLeast: BufferPool.mediumBytes)[0] == 0, "it is in use")
+        _ = Self.drain(&queue, max: 32 << 10, to: pool)
+        #expect(pool.take(atLeast: BufferPool.mediumBytes)[0] == 7)
+    }
+
+    /// A queue that took a buffer for each would hold 4 KiB a byte.
+    @Test func `bytes whose kind changes all the time share their memory`() {
+        var queue = SendQueue()
+        let pool = BufferPool()
+        let kinds = (0..<50_000).map { $0.isMultiple(of: 2) ? nil : UInt32(1) }
+        for (number, kind) in kinds.enumerated() {
+            queue.append([UInt8(truncatingIfNeeded: number)].span, extendedType: kind, from: pool)
+        }
+        let taken = Self.drain(&queue, max: 100, to: pool)
+        #expect(taken.map(\.type) == kinds)
+        #expect(taken.flatMap(\.bytes) == kinds.indices.map { UInt8(truncatingIfNeeded: $0) })
+        let given = (0..<64).count { _ in pool.take(atLeast: 1).contains { $0 != 0 } }
+        #expect(given == 1, "one small buffer, and what followed was one large one")
+    }
+
+    private static func drain(_ queue: inout SendQueue, max: Int, to pool: BufferPool) -> [(type: UInt32?, bytes: [UInt8])] {
+        var taken: [(type: UInt32?, bytes: [UInt8])] = []
+        while !queue.isEmpty {
+            _ = queue.takeFirst(max: max, to: pool) { span, type in taken.append((type, Array(copying: span))) }
+        }
+        return taken
     }
 }

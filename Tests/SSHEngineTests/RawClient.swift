@@ -8,7 +8,7 @@ import SSHWire
 final class RawClient {
     var server: SSHEngine
     private var writer = PacketWriter(padding: [UInt8](repeating: 0, count: PacketWriter.paddingBytesMax), buffers: BufferPool())
-    private var reader = PacketReader()
+    private var reader = PacketReader(buffers: BufferPool())
     private let methods: [String]
     private let now = Instant(nanoseconds: 1)
     private let randomness = SeededRandomness(seed: 77)

@@ -360,17 +360,23 @@ class Allocations:
     def count(self):
         return int.from_bytes(open(self.counts, "rb").read(8), "little")
 
-    def during(self, mebibytes):
-        before = self.count()
-        bulk_down(self.side.commands["tunnel"], mebibytes)
-        return self.count() - before
+    def within(self, mebibytes):
+        """Of a transfer three times as long, its middle part: no session begins or ends in it."""
+        command = self.side.commands["tunnel"] + [f"head -c {mebibytes * 3}M /dev/zero"]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        counts, buffer = [], bytearray(1 << 20)
+        for _ in range(3):
+            left = mebibytes << 20
+            while left > 0 and (got := process.stdout.readinto(memoryview(buffer)[:left])):
+                left -= got
+            counts.append(self.count())
+        if process.wait() != 0 or left > 0:
+            fail(f"{' '.join(command)} failed")
+        return counts[1] - counts[0]
 
     def per_packet(self, mebibytes):
-        """The difference of a long and a short transfer, so that what a session costs falls out; 32 packets of 32 KiB are a MiB.
-        The least of several, as a change in the cluster may fall into any of them."""
-        self.during(16)
-        short, long = (min(self.during(size) for _ in range(4)) for size in (mebibytes // 4, mebibytes))
-        return (long - short) / ((mebibytes - mebibytes // 4) * 32)
+        """32 packets of 32 KiB are a MiB. The least of several, as a change in the cluster may fall into any of them."""
+        return min(self.within(mebibytes) for _ in range(4)) / (mebibytes * 32)
 
     def stop(self):
         self.side.stop()

@@ -259,7 +259,9 @@ struct ConnectionLayer: ~Copyable {
                 sent += part
             }
         }
-        if sent < bytes.count { table.channels[index].queue.append(bytes.extracting(sent..<bytes.count), extendedType: extendedType) }
+        guard sent < bytes.count else { return }
+        table.channels[index].queue.append(
+            bytes.extracting(droppingFirst: sent), extendedType: extendedType, from: outbox.writer.buffers)
     }
 
     private static func seal(_ bytes: Span<UInt8>, _ extendedType: UInt32?, _ remote: UInt32, _ outbox: inout Outbox) {
@@ -282,10 +284,13 @@ struct ConnectionLayer: ~Copyable {
     /// - Returns: that there is room again, where the caller had been told that there is none.
     private mutating func flush(_ index: Int, _ outbox: inout Outbox) -> EngineEvent? {
         guard !outbox.isBlocked else { return nil }
-        while table.channels[index].room > 0, let next = table.channels[index].queue.first(max: table.channels[index].room) {
-            Self.seal(next.bytes.span.extracting(next.range), next.extendedType, table.channels[index].remoteNumber, &outbox)
-            table.channels[index].window.send(next.range.count)
-            table.channels[index].queue.removeFirst(next.range.count)
+        let remote = table.channels[index].remoteNumber
+        let buffers = outbox.writer.buffers
+        while table.channels[index].room > 0, !table.channels[index].queue.isEmpty {
+            let sent = table.channels[index].queue.takeFirst(max: table.channels[index].room, to: buffers) { bytes, type in
+                Self.seal(bytes, type, remote, &outbox)
+            }
+            table.channels[index].window.send(sent)
         }
         finish(index, &outbox)
         guard table.channels[index].hasBeenFull, table.channels[index].takesData,
@@ -334,7 +339,7 @@ struct ConnectionLayer: ~Copyable {
         let grant = table.channels[index].window.consume(count, size: windowSize(min(limits.windowBytes, twice)))
         windowBytesGiven += Int(table.channels[index].window.localSize - before)
         guard let grant else { return }
-        outbox.send(ChannelWindowAdjustMessage(recipientChannel: table.channels[index].remoteNumber, bytesToAdd: grant).payload())
+        outbox.send(ChannelWindowAdjustMessage(recipientChannel: table.channels[index].remoteNumber, bytesToAdd: grant))
     }
 
     mutating func sendRequest(_ type: String, payload: [UInt8], wantsReply: Bool, on id: ChannelID, _ outbox: inout Outbox) {

@@ -1,61 +1,79 @@
 internal import Base
 
-/// Data of one channel that waits for window or keys, in order, plain and extended.
+/// Data of one channel that waits for window or keys, in order, plain and extended, in memory that is lent as long as it waits.
 struct SendQueue {
-    private struct Segment {
+    /// Bytes of one kind that follow each other: a peer that changes the kind with each byte makes us hold little more than the bytes.
+    private struct Run {
         /// nil for plain data.
         let extendedType: UInt32?
-        var bytes: [UInt8]
+        var count: Int
     }
 
-    /// Small writes are joined up to this size, so that they leave in full packets.
-    private static let segmentBytesMax = 64 << 10
-
-    private static let segmentsGoneMax = 64
-
-    private var segments: [Segment] = []
-    /// The segments before this one are gone.
-    private var head = 0
-    /// Bytes of the first segment that are gone.
-    private var offset = 0
+    private var runs: [Run] = []
+    /// The runs before this one are gone.
+    private var firstRun = 0
+    /// All are full but the last.
+    private var buffers: [[UInt8]] = []
+    /// What is gone of the first buffer, and what is used of the last.
+    private var start = 0
+    private var end = 0
     private(set) var count = 0
 
     var isEmpty: Bool { count == 0 }
 
-    mutating func append(_ bytes: Span<UInt8>, extendedType: UInt32?) {
+    /// Small writes are joined, so that they leave in full packets.
+    mutating func append(_ bytes: Span<UInt8>, extendedType: UInt32?, from pool: BufferPool) {
         guard !bytes.isEmpty else { return }
         count += bytes.count
-        if let last = segments.indices.last, segments[last].extendedType == extendedType,
-            segments[last].bytes.count + bytes.count <= Self.segmentBytesMax
-        {
-            segments[last].bytes.append(copying: bytes)
+        if let last = runs.indices.last, runs[last].extendedType == extendedType {
+            runs[last].count += bytes.count
         } else {
-            segments.append(Segment(extendedType: extendedType, bytes: Array(copying: bytes)))
+            runs.append(Run(extendedType: extendedType, count: bytes.count))
+        }
+        var rest = bytes
+        while !rest.isEmpty {
+            if buffers.isEmpty || end == buffers[buffers.count - 1].count {
+                // What waits at all is often little; what comes after is not.
+                buffers.append(pool.take(atLeast: buffers.isEmpty ? min(rest.count, BufferPool.mediumBytes) : BufferPool.mediumBytes))
+                end = 0
+            }
+            let part = min(rest.count, buffers[buffers.count - 1].count - end)
+            Self.copy(rest.extracting(first: part), at: end, into: &buffers[buffers.count - 1])
+            end += part
+            rest = rest.extracting(droppingFirst: part)
         }
     }
 
-    /// The first bytes that may go in one packet, still in the queue: their type, and where they are.
-    func first(max: Int) -> (extendedType: UInt32?, bytes: [UInt8], range: Range<Int>)? {
-        guard count > 0 else { return nil }
-        let segment = segments[head]
-        return (segment.extendedType, segment.bytes, offset..<min(segment.bytes.count, offset + max))
-    }
-
-    mutating func removeFirst(_ taken: Int) {
+    /// Gives `body` the first bytes that may go in one packet, and their type, and takes them out.
+    ///
+    /// - Parameter max: above 0.
+    /// - Returns: how many they were; the queue is not empty.
+    mutating func takeFirst(max: Int, to pool: BufferPool, _ body: (Span<UInt8>, _ extendedType: UInt32?) -> Void) -> Int {
+        let filled = buffers.count == 1 ? end : buffers[0].count
+        let taken = min(max, runs[firstRun].count, filled - start)
+        Self.show(buffers[0], start..<start + taken, runs[firstRun].extendedType, body)
         count -= taken
-        offset += taken
-        guard offset == segments[head].bytes.count else { return }
-        segments[head].bytes = []
-        head += 1
-        offset = 0
-        // Of a queue that never runs empty, too, what is gone is given back.
-        if head == segments.count || head >= Self.segmentsGoneMax {
-            segments.removeFirst(head)
-            head = 0
+        start += taken
+        if start == filled {
+            pool.giveBack(buffers.removeFirst())
+            start = 0
         }
+        runs[firstRun].count -= taken
+        if runs[firstRun].count == 0 { firstRun += 1 }
+        // Of a queue that never runs empty, too, what is gone is given back; each run moves once or twice.
+        if firstRun * 2 >= runs.count {
+            runs.removeFirst(firstRun)
+            firstRun = 0
+        }
+        return taken
     }
 
-    mutating func removeAll() {
-        self = SendQueue()
+    private static func show(_ buffer: [UInt8], _ range: Range<Int>, _ type: UInt32?, _ body: (Span<UInt8>, UInt32?) -> Void) {
+        body(buffer.span.extracting(range), type)
+    }
+
+    private static func copy(_ source: Span<UInt8>, at offset: Int, into buffer: inout [UInt8]) {
+        var whole = buffer.mutableSpan
+        whole.copy(source, at: offset)
     }
 }

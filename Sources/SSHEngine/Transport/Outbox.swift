@@ -1,3 +1,5 @@
+internal import SSHWire
+
 /// The way out: packets are sealed at once, or, while a key exchange forbids them (RFC 4253 §7.1), wait in order.
 ///
 /// Channel data never waits here but in its channel's queue.
@@ -26,6 +28,11 @@ struct Outbox: ~Copyable {
         } else {
             writer.write(payload)
         }
+    }
+
+    /// The one message besides data that a long transfer is full of.
+    mutating func send(_ message: ChannelWindowAdjustMessage) {
+        if isBlocked { send(message.payload()) } else { writer.write(message) }
     }
 
     mutating func block() {

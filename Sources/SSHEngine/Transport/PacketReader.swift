@@ -3,7 +3,7 @@ internal import Crypto
 
 /// Cuts the input into packets and opens them where they lie (RFC 4253 §6).
 ///
-/// A packet that comes in pieces is put together in a buffer of the reader's own, which is given back when nothing is left over.
+/// A packet that comes in pieces is put together in a buffer that is lent until the packet has been used: a peer that falls silent costs none.
 struct PacketReader: ~Copyable {
     /// RFC 4253 §6.1 wants 35,000 taken; a stranger has no need of more.
     static let strangerLengthMax: UInt32 = 35_000
@@ -23,15 +23,19 @@ struct PacketReader: ~Copyable {
     /// Under the present keys.
     private(set) var bytesOpened: UInt64 = 0
     private(set) var packetsOpened: UInt64 = 0
-    /// The packet that is being put together; after it has been given out, valid until the next call.
+    /// Where ``assembled`` comes from and goes to.
+    var buffers: BufferPool
+    /// The packet that is being put together, in the first ``assembledCount`` bytes; after it has been given out, valid until the next call.
     private(set) var assembled: [UInt8] = []
+    private var assembledCount = 0
     private var isAssembledGiven = false
-    /// Whether a packet was put together since an input last ended with one. Its memory is kept for the next as long as there is one; a peer
-    /// that falls silent costs none.
-    private var hasAssembled = false
     /// With length and tag; known once the header of the packet in ``assembled`` is there.
     private var assembledTotal: Int?
     private var protection = PacketProtection.clear
+
+    init(buffers: BufferPool) {
+        self.buffers = buffers
+    }
 
     /// The next packet comes under these keys. With `resetsSequence` (strict key exchange) it has number 0.
     mutating func take(_ protection: PacketProtection, resetsSequence: Bool) {
@@ -43,18 +47,10 @@ struct PacketReader: ~Copyable {
 
     /// The next whole packet from `position` on, opened; nil when all of `input` has been taken in.
     mutating func next(in input: inout MutableSpan<UInt8>, position: inout Int) throws(SSHError) -> Packet? {
-        if isAssembledGiven {
-            isAssembledGiven = false
-            assembledTotal = nil
-            assembled.removeAll(keepingCapacity: true)
-        }
-        guard assembled.isEmpty else { return try assemble(from: input, position: &position) }
+        if isAssembledGiven { giveBackAssembled() }
+        guard assembledCount == 0 else { return try assemble(from: input, position: &position) }
         let available = input.count - position
-        guard available > 0 else {
-            if !hasAssembled { assembled = [] }
-            hasAssembled = false
-            return nil
-        }
+        guard available > 0 else { return nil }
         var rest = input._mutatingExtracting(position..<input.count)
         if available >= protection.headerBytes {
             let total = try Self.openLength(of: &rest, protection, sequenceNumber, max: lengthMax)
@@ -65,34 +61,56 @@ struct PacketReader: ~Copyable {
                 return try count(total, payload: payload.lowerBound + position..<payload.upperBound + position, isAssembled: false)
             }
             assembledTotal = total
-            assembled.reserveCapacity(total)
         }
-        hasAssembled = true
-        assembled.append(copying: rest.span)
-        position = input.count
+        fill(upTo: available, from: input, &position)
         return nil
     }
 
     private mutating func assemble(from input: borrowing MutableSpan<UInt8>, position: inout Int) throws(SSHError) -> Packet? {
         if assembledTotal == nil {
             fill(upTo: protection.headerBytes, from: input, &position)
-            guard assembled.count == protection.headerBytes else { return nil }
+            guard assembledCount == protection.headerBytes else { return nil }
             let total = try Self.openLength(of: &assembled, protection, sequenceNumber, max: lengthMax)
             assembledTotal = total
-            assembled.reserveCapacity(total)
         }
         guard let total = assembledTotal else { preconditionFailure("a packet is put together without its length") }
         fill(upTo: total, from: input, &position)
-        guard assembled.count == total else { return nil }
-        let payload = try Self.open(&assembled, protection, sequenceNumber)
+        guard assembledCount == total else { return nil }
+        let payload = try Self.open(&assembled, total, protection, sequenceNumber)
         isAssembledGiven = true
         return try count(total, payload: payload, isAssembled: true)
     }
 
     private mutating func fill(upTo count: Int, from input: borrowing MutableSpan<UInt8>, _ position: inout Int) {
-        let taken = min(count - assembled.count, input.count - position)
-        assembled.append(copying: input.span.extracting(position..<position + taken))
+        let taken = min(count - assembledCount, input.count - position)
+        reserve(assembledCount + taken)
+        Self.copy(input.span.extracting(position..<position + taken), at: assembledCount, into: &assembled)
+        assembledCount += taken
         position += taken
+    }
+
+    /// As much as has come needs: a length that is only announced costs nothing.
+    private mutating func reserve(_ count: Int) {
+        guard assembled.count < count else { return }
+        // Larger packets than those of data are rare.
+        var larger = count <= BufferPool.mediumBytes ? buffers.take(atLeast: count) : [UInt8](repeating: 0, count: assembledTotal ?? count)
+        Self.copy(assembled.span.extracting(first: assembledCount), at: 0, into: &larger)
+        swap(&assembled, &larger)
+        buffers.giveBack(larger)
+    }
+
+    private mutating func giveBackAssembled() {
+        var used: [UInt8] = []
+        swap(&assembled, &used)
+        buffers.giveBack(used)
+        assembledCount = 0
+        assembledTotal = nil
+        isAssembledGiven = false
+    }
+
+    private static func copy(_ source: Span<UInt8>, at offset: Int, into storage: inout [UInt8]) {
+        var whole = storage.mutableSpan
+        whole.copy(source, at: offset)
     }
 
     private mutating func count(_ total: Int, payload: Range<Int>, isAssembled: Bool) throws(SSHError) -> Packet {
@@ -136,10 +154,11 @@ struct PacketReader: ~Copyable {
     }
 
     private static func open(
-        _ packet: inout [UInt8], _ protection: PacketProtection, _ sequenceNumber: UInt32
+        _ storage: inout [UInt8], _ count: Int, _ protection: PacketProtection, _ sequenceNumber: UInt32
     ) throws(SSHError) -> Range<Int> {
-        var span = packet.mutableSpan
-        return try open(&span, protection, sequenceNumber)
+        var whole = storage.mutableSpan
+        var packet = whole._mutatingExtracting(0..<count)
+        return try open(&packet, protection, sequenceNumber)
     }
 
     /// Authenticates and decrypts a whole packet whose header ``openLength`` has seen.

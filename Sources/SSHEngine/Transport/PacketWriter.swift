@@ -1,5 +1,6 @@
 internal import Base
 internal import Crypto
+internal import SSHWire
 
 /// Frames, pads and seals packets (RFC 4253 §6), straight into the output.
 struct PacketWriter: ~Copyable {
@@ -70,6 +71,14 @@ struct PacketWriter: ~Copyable {
     mutating func write(_ payload: [UInt8]) {
         begin()
         seal(payload.span)
+    }
+
+    mutating func write(_ message: ChannelWindowAdjustMessage) {
+        begin()
+        header.append(93)
+        append(message.recipientChannel)
+        append(message.bytesToAdd)
+        seal(Span())
     }
 
     mutating func writeData(_ data: Span<UInt8>, channel: UInt32) {
