@@ -11,6 +11,8 @@ package import EventLoop
 package final class DelayedLink {
     private let listener: TCPListener
     private var lines: [Line] = []
+    /// All that there have been.
+    package private(set) var connections = 0
     package var address: SocketAddress { listener.address }
 
     /// - Parameters:
@@ -29,6 +31,7 @@ package final class DelayedLink {
         accepted = { [weak self] line in
             self?.lines.removeAll(where: \.isCut)
             self?.lines.append(line)
+            self?.connections += 1
         }
     }
 

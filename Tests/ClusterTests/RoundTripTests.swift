@@ -16,7 +16,7 @@ struct RoundTripTests {
         for roundTrip: Duration in [.seconds(1), .seconds(3)] {
             let line = try await LongLine(to: person.proxy.ssh, roundTrip, last: 4, on: harness.eventLoop)
             do {
-                let outcome = try await person.tsh(through: line, "ssh", "\(harness.login)@\(target)", "echo there and back")
+                let outcome = try await person.tsh(through: line, ["ssh", "\(harness.login)@\(target)", "echo there and back"])
                 if outcome.exit == .status(0), outcome.text == "there and back\n" { return }
                 outcomes.append("\(outcome)")
             } catch {
@@ -30,7 +30,7 @@ struct RoundTripTests {
         let harness = try await ClusterHarness.shared()
         let person = try await harness.person()
         let line = try await LongLine(to: person.proxy.ssh, .seconds(1), on: harness.eventLoop)
-        let outcome = try await person.tsh(through: line, "ssh", "nobody-at-all@db1@east", "true")
+        let outcome = try await person.tsh(through: line, ["ssh", "nobody-at-all@db1@east", "true"])
         #expect(outcome.exit == .status(255), "\(outcome)")
         #expect(outcome.errors.contains("may not log in as nobody-at-all on db1 of east"), "\(outcome)")
     }
@@ -71,6 +71,13 @@ final class LongLine: Sendable {
         await perform { $0.cut() }
     }
 
+    /// How many connections there have been.
+    func connections() async -> Int {
+        await withCheckedContinuation { (continuation: CheckedContinuation<Int, Never>) in
+            link.eventLoop.post { [link] loop in continuation.resume(returning: link.value(on: loop)?.connections ?? 0) }
+        }
+    }
+
     private func perform(_ body: @escaping @Sendable (DelayedLink) -> Void) async {
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             link.eventLoop.post { [link] loop in
@@ -82,7 +89,7 @@ final class LongLine: Sendable {
 }
 
 extension Person {
-    fileprivate func tsh(through line: LongLine, _ arguments: String...) async throws -> Outcome {
+    func tsh(through line: LongLine, _ arguments: [String]) async throws -> Outcome {
         try await harness.runner.run(
             harness.programs.tsh, ["--proxy=\(line.address):3080,\(line.port)", "-i", identity] + arguments,
             timeout: .seconds(60))

@@ -1,6 +1,7 @@
 import Base
 import ClusterHarness
 import ClusterModel
+import Config
 import EventLoop
 import Testing
 
@@ -31,6 +32,22 @@ struct TshBenchTests {
         let order = ["p25", "p50", "p75", "p90", "p95", "p99", "max"].compactMap { summary.milliseconds[$0] }
         #expect(order.count == 7 && order == order.sorted() && order[0] > 0, "\(outcome)")
         #expect(summary.seconds >= 1 && abs(summary.per_second - Double(summary.requests) / summary.seconds) < 0.1 * summary.per_second)
+    }
+
+    @Test(arguments: [true, false])
+    func `sessions have connections of their own to the proxy, or one that is kept for all`(isKept: Bool) async throws {
+        let harness = try await ClusterHarness.shared()
+        let person = try await harness.person()
+        let line = try await LongLine(to: person.proxy.ssh, .zero, on: harness.eventLoop)
+        let outcome = try await person.tsh(
+            through: line,
+            ["bench", "--duration=1s", "--concurrency=2", "--format=json"] + (isKept ? ["--kept"] : [])
+                + ["\(harness.login)@db1@east", "true"])
+        let summary = try Summary(outcome)
+        #expect(outcome.exit == .status(0) && summary.failures == 0 && summary.requests > 2, "\(outcome)")
+        let connections = await line.connections()
+        // The first one finds out what the target means.
+        #expect(connections == (isKept ? 1 : 1 + summary.requests), "\(outcome)")
     }
 
     @Test func `a rate is not exceeded`() async throws {
@@ -80,7 +97,8 @@ struct TshBenchTests {
     }
 
     @Test(arguments: [
-        ["db1@east"], ["--channels", "db1@east", "true"], ["--concurrency=0", "db1@east", "true"], ["--rate=0", "db1@east", "true"],
+        ["db1@east"], ["--channels", "db1@east", "true"], ["--channels", "--kept", "db1@east"], ["--concurrency=0", "db1@east", "true"],
+        ["--rate=0", "db1@east", "true"],
         ["--duration=0s", "db1@east", "true"],
     ])
     func `what makes no sense is wrong usage`(arguments: [String]) async throws {

@@ -85,6 +85,10 @@ def sessions_by_our_client(bench, side):
     return our_load(side, 32, "root@db1@east", "true") if side is bench.ours else sessions_a_second(side.commands["tunnel"])
 
 
+def kept_sessions_by_our_client(bench, side):
+    return our_load(side, 32, "--kept", "root@db1@east", "true") if side is bench.ours else None
+
+
 def channels(count):
     def of(bench, side):
         if side.greeting is None:
@@ -127,6 +131,7 @@ FIGURES = [
           {"p50": [most(200), ratio_most(1)], "p99": [most(300), ratio_most(1)]}, of_terminals=True, limits={"p50": ("echo", "echo")}),
     timed("sessions, 32 at once, ssh -J", "1/s", sessions_a_second, "tunnel", "tunnel", {"": [ratio_least(2)]}),
     Figure("sessions, 32 at once, tsh bench", "1/s", sessions_by_our_client, {"": [least(400)]}),
+    Figure("sessions, 32 at once, tsh bench --kept", "1/s", kept_sessions_by_our_client),
     Figure("channels of a tunnel, one at a time", "1/s", channels(1), {"": [least(3000)]}, limits={"": ("channels 1", "channels")}),
     Figure("channels of a tunnel, 32 at once", "1/s", channels(32), {"": [least(8000)]}, limits={"": ("channels 32", "channels")}),
     once("idle daemon, all roles", "MiB", lambda bench: idle_memory(bench.folder, bench.net + "250"), {"resident": [most(20)]}),

@@ -3,8 +3,8 @@ package import Base
 /// What is to be asked of a node over and over (`tsh bench`), how often, and for how long.
 package struct LoadPlan: Sendable {
     package enum Request: Sendable {
-        /// A command, over connections of its own to the proxy and to the node, until it has ended.
-        case command(String)
+        /// A command, over a connection of its own to the node, and to the proxy too unless all sessions share that, until it has ended.
+        case command(String, sharesProxy: Bool)
         /// A channel of one connection to the proxy, until the node's first byte has come through it.
         case channel
     }

@@ -65,16 +65,23 @@ package final class LoadRun {
         let site = target.site ?? client.site
         let (plan, client, randomness, loop) = (plan, client, randomness, loop)
         switch plan.request {
-        case .command(let command):
+        case .command(let command, let sharesProxy):
             let login = try client.login(asked: plan.login ?? target.login, localUser: plan.localUser)
-            dialer.close()
-            request = { then in
-                ClusterDialer.connect(as: client, randomness: randomness, pace: .ahead, on: loop) { result in
-                    switch result {
-                    case .failure(let error): then(error)
-                    case .success(let dialer):
-                        dialer.connect(toNode: name, port: plan.port, site: site, login: login) { result in
-                            CommandRequest.start(command, on: result) { error in
+            func run(over dialer: ClusterDialer, then: @escaping (TeleportError?) -> Void) {
+                dialer.connect(toNode: name, port: plan.port, site: site, login: login) {
+                    CommandRequest.start(command, on: $0, then: then)
+                }
+            }
+            if sharesProxy {
+                request = { then in run(over: dialer, then: then) }
+            } else {
+                dialer.close()
+                request = { then in
+                    ClusterDialer.connect(as: client, randomness: randomness, pace: .ahead, on: loop) { result in
+                        switch result {
+                        case .failure(let error): then(error)
+                        case .success(let dialer):
+                            run(over: dialer) { error in
                                 dialer.close()
                                 then(error)
                             }

@@ -12,8 +12,8 @@ struct BenchCommand: ParsableCommand {
         usage: "tsh bench [OPTIONS] [LOGIN@]NODE[@SITE] COMMAND…\n       tsh bench [OPTIONS] --channels NODE[@SITE]",
         discussion: """
             Each request is what `tsh ssh` does from its connection to the proxy to the end of the command, whose output is thrown away;
-            a status other than 0 counts as failed. With --channels it is a channel to the node's port through one connection to the proxy,
-            until the first byte of the node's SSH server.
+            a status other than 0 counts as failed. With --kept all of them share one connection to the proxy, as with ControlPersist. With
+            --channels it is a channel to the node's port through one connection to the proxy, until the first byte of the node's SSH server.
 
             With --rate a request's time counts from when it was due. Without it the next one begins when one has ended. ^C ends it early.
             The exit status is 0 if any request succeeded.
@@ -26,6 +26,7 @@ struct BenchCommand: ParsableCommand {
     @Option(help: "Requests that are begun in a second.") var rate: Int?
     @Option(help: "How long requests are begun, such as 30s or 5m.", transform: Self.duration) var duration: Duration = .seconds(10)
     @Option(name: [.long, .customLong("threads")], help: "How many requests may be under way at once.") var concurrency = 10
+    @Flag(help: "Run all sessions over one connection to the proxy.") var kept = false
     @Flag(help: "Open channels of one connection instead of sessions.") var channels = false
     @Option(name: [.customShort("l"), .long], help: "The login on the node.") var login: String?
     @Option(name: [.customShort("p", allowingJoined: true), .long], help: "The node's port; by default whichever it has.") var port: UInt16?
@@ -58,8 +59,9 @@ struct BenchCommand: ParsableCommand {
         }
         guard (1...LoadPlan.rateMax).contains(rate ?? 1) else { throw .badParameter("--rate is a number from 1 to \(LoadPlan.rateMax)") }
         let request: LoadPlan.Request
+        if channels && kept { throw .badParameter("--kept is for sessions: channels are of one connection in any case") }
         switch (command, channels) {
-        case (let command?, false): request = .command(command)
+        case (let command?, false): request = .command(command, sharesProxy: kept)
         case (nil, true): request = .channel
         case (_?, true): throw .badParameter("--channels runs no command")
         case (nil, false): throw .badParameter("say which command is to run, such as true")
