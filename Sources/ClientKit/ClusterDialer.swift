@@ -1,5 +1,6 @@
 package import Base
 package import ClusterModel
+internal import Crypto
 package import EventLoop
 internal import SSHNet
 
@@ -13,6 +14,8 @@ package final class ClusterDialer {
     /// Where a connection may be kept; nil where none is welcome.
     private let control: ControlSocket?
     private var hasMissed = false
+    /// Who waits for the connection that is being made.
+    private var waiters: [(Result<ProxyClient, TeleportError>) -> Void] = []
     private let randomness: any Randomness
     private let loop: Loop
 
@@ -62,7 +65,14 @@ package final class ClusterDialer {
     }
 
     private func whenConnected(_ body: @escaping (Result<ProxyClient, TeleportError>) -> Void) {
-        if let proxy { body(.success(proxy)) } else { connect(pace, then: body) }
+        if let proxy { return body(.success(proxy)) }
+        waiters.append(body)
+        guard waiters.count == 1 else { return }
+        connect(pace) { [self] result in
+            let all = waiters
+            waiters = []
+            for body in all { body(result) }
+        }
     }
 
     private func missed() {
@@ -77,20 +87,44 @@ package final class ClusterDialer {
 
     // MARK: What there is
 
-    package func sites(then: @escaping (Result<[SiteList.Site], TeleportError>) -> Void) {
-        ask {
-            $0.ask("proxysites", then: $1)
-        } then: { result in
-            then(result.flatMap { json in Result { () throws(TeleportError) in try SiteList(json: json).sites } })
+    /// What a command asks that asks nothing else.
+    package static func ask<Answer>(
+        as client: ClientLogin, _ loop: isolated EventLoop,
+        _ question: (ClusterDialer, @escaping (Result<Answer, TeleportError>) -> Void) -> Void
+    ) async throws(TeleportError) -> Answer {
+        let inside = loop.inside
+        let dialer = try await waiting {
+            connect(
+                as: client, randomness: SystemRandomness(), pace: .ahead, sharing: ConnectionSharing(isWelcome: true), on: inside, then: $0)
         }
+        defer { dialer.close() }
+        return try await waiting { question(dialer, $0) }
+    }
+
+    package func sites(then: @escaping (Result<[SiteList.Site], TeleportError>) -> Void) {
+        answer("proxysites", { json throws(TeleportError) in try SiteList(json: json).sites }, then: then)
     }
 
     package func nodes(of site: String, then: @escaping (Result<[Node], TeleportError>) -> Void) {
-        ask {
-            $0.ask("proxynodes:@\(site)", then: $1)
-        } then: { result in
-            then(result.flatMap { json in Result { () throws(TeleportError) in try NodeList(json: json).nodes } })
+        answer("proxynodes:@\(site)", { json throws(TeleportError) in try NodeList(json: json).nodes }, then: then)
+    }
+
+    private func answer<Answer>(
+        _ question: String, _ parse: @escaping ([UInt8]) throws(TeleportError) -> Answer,
+        then: @escaping (Result<Answer, TeleportError>) -> Void
+    ) {
+        func askDirectly() {
+            ask {
+                $0.ask(question, then: $1)
+            } then: { result in
+                then(result.flatMap { json in Result { () throws(TeleportError) in try parse(json) } })
+            }
         }
+        guard let stream = keptStream(question) else { return askDirectly() }
+        KeptAnswer(stream) { bytes in
+            // Half of an answer is none; what is wrong the proxy itself says.
+            if let answer = try? parse(bytes) { then(.success(answer)) } else { askDirectly() }
+        }.read(on: loop)
     }
 
     /// What a target means. The proxy is asked for its sites only where those whose authorities we know leave a doubt.
@@ -109,7 +143,7 @@ package final class ClusterDialer {
         toNode name: String, port: UInt16, site: String, login: String, pace: Pace = .loggedIn,
         then: @escaping (Result<NodeClient, TeleportError>) -> Void
     ) {
-        if let stream = keptWay(toNode: name, port: port, site: site) {
+        if let stream = keptStream(ProxyClient.subsystem(toNode: name, port: port, site: site)) {
             let node = NodeClient(client.identity, host: name, site: site, login: login, way: nil, pace: pace)
             let silence = loop.schedule(after: ControlSocket.silenceMax) { node.closeIfSilent() }
             node.ready = { [self] result in
@@ -142,9 +176,9 @@ package final class ClusterDialer {
     }
 
     /// nil where no connection is kept, and once there is one of our own.
-    private func keptWay(toNode name: String, port: UInt16, site: String) -> PipeStream? {
+    private func keptStream(_ subsystem: String) -> PipeStream? {
         guard proxy == nil else { return nil }
-        return control?.connect(saying: ProxyClient.subsystem(toNode: name, port: port, site: site), on: loop)
+        return control?.connect(saying: subsystem, on: loop)
     }
 
     /// A channel to a node's port, without a session in it.
@@ -181,7 +215,7 @@ package final class ClusterDialer {
                 }
             }
         }
-        if let stream = keptWay(toNode: name, port: port, site: site) {
+        if let stream = keptStream(ProxyClient.subsystem(toNode: name, port: port, site: site)) {
             _ = KeptRelay(stream, ends, on: loop, unanswered: goDirectly, then: then)
         } else {
             goDirectly()

@@ -126,7 +126,7 @@ package final class ConnectionKeeper {
     }
 
     fileprivate func asked(_ line: String, _ way: KeptWay) {
-        guard line.hasPrefix("proxy:") else {
+        guard ControlSocket.leads(line) else {
             way.close()
             if line == ControlSocket.stop { retire() }
             return

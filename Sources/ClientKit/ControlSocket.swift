@@ -4,9 +4,11 @@ internal import SSHWire
 
 /// Where a connection to a proxy is kept for the commands after the one that made it, as ssh's ControlPath says.
 ///
-/// A unix socket for this user alone. Who connects says in a line what it is for; after the first the bytes of a channel follow:
+/// A unix socket for this user alone. Who connects says in a line what it is for; after a subsystem of the proxy's the bytes of its channel follow:
 ///
-///     proxy:db1:0@east⏎   the way to a node, as the proxy's subsystem of that name; closed where there is none
+///     proxy:db1:0@east⏎   the way to a node; closed where there is none
+///     proxysites⏎         what there is, closed at its end
+///     proxynodes:@east⏎
 ///     stop⏎               nobody else is let in; it ends with the last command that is on its way
 package struct ControlSocket: Sendable {
     let directory: String
@@ -23,6 +25,9 @@ package struct ControlSocket: Sendable {
         path = "\(directory)/\(name)"
     }
 
+    /// Whether it is a subsystem of the proxy's that says where to, or what there is.
+    static func leads(_ line: String) -> Bool { line.hasPrefix("proxy:") || line.hasPrefix("proxynodes:") || line == "proxysites" }
+
     /// Whether somebody seems to keep a connection.
     var isThere: Bool { (try? FileIO.status(path)) != nil }
 
@@ -36,6 +41,42 @@ package struct ControlSocket: Sendable {
     /// Tells whoever keeps a connection to end.
     package func stop(on loop: Loop) {
         connect(saying: Self.stop, on: loop)?.closeAfterWrites()
+    }
+}
+
+/// What a subsystem says over a kept connection, to its end.
+final class KeptAnswer: StreamHandler {
+    private let stream: PipeStream
+    private var bytes: [UInt8] = []
+    private var then: (([UInt8]) -> Void)?
+    private var silence: LoopTimer?
+
+    /// - Parameter then: is given what came, all or not, or nothing.
+    init(_ stream: PipeStream, then: @escaping ([UInt8]) -> Void) {
+        self.stream = stream
+        self.then = then
+    }
+
+    func read(on loop: Loop) {
+        silence = loop.schedule(after: ControlSocket.silenceMax) { [stream] in stream.close() }
+        stream.handler = self
+        stream.resumeReading()
+    }
+
+    func stream(_ stream: Stream, received bytes: inout MutableSpan<UInt8>) {
+        silence?.cancel()
+        self.bytes.append(copying: bytes.span)
+        if self.bytes.count > ProxyClient.answerBytesMax { stream.close() }
+    }
+
+    func streamEnded(_ stream: Stream) { stream.close() }
+    func streamDrained(_ stream: Stream) {}
+
+    func streamClosed(_ stream: Stream, error: TeleportError?) {
+        silence?.cancel()
+        let then = then
+        self.then = nil
+        then?(bytes)
     }
 }
 

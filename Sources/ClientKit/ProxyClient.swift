@@ -23,6 +23,9 @@ package final class ProxyClient: ConnectionHandler {
     /// Whether a client that waits for each answer may come further.
     private(set) var wasRefusedAhead = false
 
+    /// A site with 10,000 nodes prints some MiB.
+    static let answerBytesMax = 64 << 20
+
     private init(_ identity: ClientIdentity, host: String, pace: Pace, randomness: any Randomness, on loop: Loop) {
         self.pace = pace
         self.identity = identity
@@ -211,9 +214,6 @@ private final class SubsystemReply: ChannelHandler {
     private var diagnostics: [UInt8] = []
     private var status: UInt32?
 
-    /// A site with 10,000 nodes prints some MiB.
-    private static let outputBytesMax = 64 << 20
-
     init(_ subsystem: String, _ then: @escaping (Result<[UInt8], TeleportError>) -> Void) {
         self.subsystem = subsystem
         self.then = then
@@ -234,7 +234,7 @@ private final class SubsystemReply: ChannelHandler {
     func channel(_ channel: SSHChannel, received data: Span<UInt8>) {
         output += Array(copying: data)
         channel.consumed(data.count)
-        if output.count > Self.outputBytesMax {
+        if output.count > ProxyClient.answerBytesMax {
             finish(.failure(.limitExceeded("the proxy's answer to \(subsystem) is too long")))
             channel.close()
         }

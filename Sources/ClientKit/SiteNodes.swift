@@ -24,14 +24,8 @@ package enum SiteNodes {
         let identity = try ClientIdentity(
             privateKey: PrivateKeyFile(key: key).text(randomness: randomness), certificate: signed.sshCertificate,
             knownHosts: IdentityFile.lines(signed.authorities), name: "the administrator's certificate")
-        return try await ask("proxynodes:@\(site)", proxy: address, identity: identity, loop)
-    }
-
-    /// Asks a proxy for a list of nodes.
-    package static func ask(
-        _ subsystem: String, proxy: HostPort, identity: ClientIdentity, _ loop: isolated EventLoop
-    ) async throws -> [Node] {
-        try NodeList(json: try await ProxyQuestion.ask(subsystem, proxy: proxy, identity: identity, loop)).nodes
+        let json = try await ProxyQuestion.ask("proxynodes:@\(site)", proxy: address, identity: identity, loop)
+        return try NodeList(json: json).nodes
     }
 }
 

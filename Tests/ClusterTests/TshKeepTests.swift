@@ -90,6 +90,22 @@ final class TshKeepTests {
         #expect(outcome.lines == ["in", "same", "255"], "\(outcome)")
     }
 
+    @Test func `what there is comes over it too, and a command for all nodes with a label`() async throws {
+        let harness = try await ClusterHarness.shared()
+        let person = try await harness.person()
+        let outcome = try await run(
+            """
+            for word in "ls --cluster=east" "clusters" "config"; do tsh $word >without; echo "$word" >>without; all+="$(<without)"; done
+            tsh --cluster=east ssh -l \(harness.login) role=db 'echo on' | sort >without
+            keep
+            for word in "ls --cluster=east" "clusters" "config"; do apart $word >with; echo "$word" >>with; over+="$(<with)"; done
+            apart --cluster=east ssh -l \(harness.login) role=db 'echo on' | sort >with
+            [ "$all" = "$over" ] && echo same; cmp without with && wc -l <with
+            kill -9 $keeper; wait $keeper 2>/dev/null; apart clusters 2>/dev/null; echo $?; tsh clusters >/dev/null; echo $?
+            """, as: person)
+        #expect(outcome.lines == ["same", "2", "1", "0"], "\(outcome)")
+    }
+
     @Test func `many commands go over it at the same time`() async throws {
         let harness = try await ClusterHarness.shared()
         let person = try await harness.person()
@@ -185,14 +201,14 @@ final class TshKeepTests {
         #expect(outcome.lines.last == "lock", "\(outcome)")
     }
 
-    @Test func `whoever asks for anything but a node is hung up on`() async throws {
+    @Test func `whoever asks for anything but a node and what there is is hung up on`() async throws {
         let person = try await ClusterHarness.shared().person()
         let outcome = try await run(
             """
             keep
             /usr/bin/python3 - .tsh/control/?????* <<'END'
             import socket, sys
-            for words in [b"\\n", b"proxysites\\n", b"auth@east\\n", b"PROXY:db1:0@east\\n", b"proxy:\\0\\n", b"x" * 5000, b"proxy:nosuch:0@east\\nSSH-2.0-x\\r\\n"]:
+            for words in [b"\\n", b"proxysites2\\n", b"proxynodes:@nosuch\\n", b"auth@east\\n", b"PROXY:db1:0@east\\n", b"proxy:\\0\\n", b"x" * 5000, b"proxy:nosuch:0@east\\nSSH-2.0-x\\r\\n"]:
                 peer = socket.socket(socket.AF_UNIX)
                 peer.connect(sys.argv[1])
                 try:
@@ -202,6 +218,6 @@ final class TshKeepTests {
                     print(b"")
             END
             """, as: person)
-        #expect(outcome.lines == Array(repeating: "b''", count: 7), "\(outcome)")
+        #expect(outcome.lines == Array(repeating: "b''", count: 8), "\(outcome)")
     }
 }

@@ -21,8 +21,7 @@ struct ConfigCommand: ParsableCommand {
         let user = try login.login(asked: ProcessEnvironment.value("TELEPORT_LOGIN"), localUser: LocalUser.name())
         let command = try proxyCommand(login)
         try Program.onLoop { loop in
-            let json = try await ProxyQuestion.ask("proxysites", proxy: login.proxy, identity: login.identity, loop)
-            let sites = try SiteList(json: json).sites
+            let sites = try await ClusterDialer.ask(as: login, loop) { $0.sites(then: $1) }
             for site in sites where site.openssh != true && !login.identity.knownClusters.contains(site.name) {
                 Program.complain(
                     "WARNING: the authority for hosts of \(site.name) came after your login; run `tsh login` to reach its nodes")

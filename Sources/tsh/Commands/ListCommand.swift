@@ -17,8 +17,8 @@ struct ListCommand: ParsableCommand {
         let login = try client.login()
         let format = format
         try Program.onLoop { loop in
-            let json = try await ProxyQuestion.ask("proxynodes:@\(login.site)", proxy: login.proxy, identity: login.identity, loop)
-            let nodes = try NodeList(json: json).nodes.filter { node in selector?.matches(node.labels) ?? true }
+            let nodes = try await ClusterDialer.ask(as: login, loop) { $0.nodes(of: login.site, then: $1) }
+                .filter { node in selector?.matches(node.labels) ?? true }
             let lines = NodeLine.sorted(nodes, cluster: login.site)
             try format.show(lines) { Table(NodeLine.columns, rows: lines.map(\.cells)) }
         }
@@ -36,8 +36,7 @@ struct ClustersCommand: ParsableCommand {
         let login = try client.login()
         let format = format
         try Program.onLoop { loop in
-            let json = try await ProxyQuestion.ask("proxysites", proxy: login.proxy, identity: login.identity, loop)
-            let sites = try SiteList(json: json).sites
+            let sites = try await ClusterDialer.ask(as: login, loop) { $0.sites(then: $1) }
             try format.show(sites) {
                 Table(
                     ["Cluster", "Status", "Type"],
