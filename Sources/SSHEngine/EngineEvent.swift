@@ -48,7 +48,7 @@ package enum EngineEvent: Sendable {
     /// User authentication is over: channels may be opened.
     case authenticated(user: String)
 
-    /// The peer opens a channel: ``SSHEngine/acceptChannel(_:payload:window:)`` or ``SSHEngine/refuseChannel(_:reason:message:)``, at any time.
+    /// The peer opens a channel: ``SSHEngine/acceptChannel(_:payload:)`` or ``SSHEngine/refuseChannel(_:reason:message:)``, at any time.
     case channelOpenRequested(ChannelOpenOffer)
     /// The peer confirmed a channel that we opened.
     case channelOpened(ChannelID, payload: [UInt8])

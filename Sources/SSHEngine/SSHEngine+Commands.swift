@@ -5,27 +5,25 @@ extension SSHEngine {
     // MARK: Channels
 
     /// Opens a channel; nil when the table is full. Only after ``EngineEvent/authenticated(user:)`` or ``EngineEvent/loginSent``.
-    ///
-    /// - Parameter window: what the peer may send before we have consumed it; nil for the configured size.
-    package mutating func openChannel(type: String, payload: [UInt8], window: UInt32? = nil) -> ChannelID? {
+    package mutating func openChannel(type: String, payload: [UInt8]) -> ChannelID? {
         precondition(mayAsk, "opens a channel before authentication")
         guard !isFinished else { return nil }
-        return connection.openChannel(type: type, payload: payload, window: window, &outbox)
+        return connection.openChannel(type: type, payload: payload, &outbox)
     }
 
     /// Opens a session channel that may be used at once, on the word of a server of ours: the first of a connection gets the number and the window
     /// of ``FirstChannel``. ``EngineEvent/channelOpened(_:payload:)`` comes when the server has kept it, and where it has not, the end.
     ///
-    /// - Returns: nil where nothing is promised: then ``openChannel(type:payload:window:)`` does.
+    /// - Returns: nil where nothing is promised: then ``openChannel(type:payload:)`` does.
     package mutating func openSessionAhead() -> ChannelID? {
         precondition(mayAsk, "opens a channel before authentication")
         guard !isFinished, isPeerOurs else { return nil }
         return connection.openSessionAhead(&outbox)
     }
 
-    package mutating func acceptChannel(_ id: ChannelID, payload: [UInt8] = [], window: UInt32? = nil) {
+    package mutating func acceptChannel(_ id: ChannelID, payload: [UInt8] = []) {
         guard !isFinished else { return }
-        connection.acceptChannel(id, payload: payload, window: window, &outbox)
+        connection.acceptChannel(id, payload: payload, &outbox)
     }
 
     package mutating func refuseChannel(_ id: ChannelID, reason: ChannelOpenFailureReason, message: String) {

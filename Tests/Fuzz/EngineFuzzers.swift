@@ -34,6 +34,9 @@ final class Victim {
     private let answersAtOnce: Bool
 
     init(_ configuration: EngineConfiguration, answersAtOnce: Bool, seed: UInt64 = 12) {
+        var configuration = configuration
+        // A window that is soon used up, as nothing is granted at once.
+        if !answersAtOnce { configuration.limits.windowBytesFirst = 100 }
         engine = SSHEngine(configuration: configuration, randomness: SeededRandomness(seed: seed), now: now)
         self.answersAtOnce = answersAtOnce
     }
@@ -99,7 +102,7 @@ final class Victim {
     private func answerOffer(accepts: Bool) {
         guard let id = offers.popLast() else { return }
         if accepts {
-            engine.acceptChannel(id, window: answersAtOnce ? nil : 100)
+            engine.acceptChannel(id)
             channels.append(id)
         } else {
             engine.refuseChannel(id, reason: .administrativelyProhibited, message: "no")
@@ -130,7 +133,7 @@ final class Victim {
         guard !isOver, isAuthenticated else { return }
         let id = channels.isEmpty ? nil : channels[choices.number(below: channels.count)]
         switch (number, id) {
-        case (0, _): _ = engine.openChannel(type: "session", payload: [], window: UInt32(choices.byte()) << 4)
+        case (0, _): _ = engine.openChannel(type: "session", payload: [])
         case (1, let id?):
             let bytes = [UInt8](repeating: 7, count: choices.number(below: 60_000))
             engine.send(bytes.span, on: id)

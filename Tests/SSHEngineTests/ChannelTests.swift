@@ -128,20 +128,6 @@ struct ChannelTests {
         #expect(pair.serverSide.received[channel.server]?.count == 8 << 20)
     }
 
-    @Test func `a larger window may be given to one channel`() {
-        let pair = connected()
-        pair.serverSide.consumes = false
-        pair.opensChannel = { _ in nil }
-        guard let id = pair.client.openChannel(type: "tunnel", payload: []) else { return }
-        pair.drive()
-        guard let offered = pair.serverSide.opened.first else { return }
-        pair.server.acceptChannel(offered, window: 8 << 20)
-        pair.drive()
-        pair.client.send([UInt8](repeating: 1, count: 9 << 20).span, on: id)
-        pair.drive()
-        #expect(pair.serverSide.received[offered]?.count == 8 << 20)
-    }
-
     @Test func `replies come in the order of the requests`() {
         let pair = connected()
         let channel = pair.openChannel()

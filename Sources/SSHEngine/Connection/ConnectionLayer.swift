@@ -198,8 +198,8 @@ struct ConnectionLayer: ~Copyable {
 
     // MARK: Commands
 
-    mutating func openChannel(type: String, payload: [UInt8], window: UInt32?, _ outbox: inout Outbox) -> ChannelID? {
-        let size = windowSize(window ?? min(limits.windowBytes, limits.windowBytesFirst))
+    mutating func openChannel(type: String, payload: [UInt8], _ outbox: inout Outbox) -> ChannelID? {
+        let size = windowSize(min(limits.windowBytes, limits.windowBytesFirst))
         let id = table.insert { id in
             Channel(id: id, phase: .opening, remoteNumber: 0, remotePacketMax: 0, window: ChannelWindow(local: size, remote: 0))
         }
@@ -214,7 +214,7 @@ struct ConnectionLayer: ~Copyable {
 
     /// - Returns: nil where it would not be the first channel.
     mutating func openSessionAhead(_ outbox: inout Outbox) -> ChannelID? {
-        guard table.isUntouched, let id = openChannel(type: ChannelOpenType.session.type, payload: [], window: nil, &outbox),
+        guard table.isUntouched, let id = openChannel(type: ChannelOpenType.session.type, payload: [], &outbox),
             let index = table.index(of: id)
         else { return nil }
         table.channels[index].phase = .ahead
@@ -225,10 +225,10 @@ struct ConnectionLayer: ~Copyable {
         return id
     }
 
-    mutating func acceptChannel(_ id: ChannelID, payload: [UInt8], window: UInt32?, _ outbox: inout Outbox) {
+    mutating func acceptChannel(_ id: ChannelID, payload: [UInt8], _ outbox: inout Outbox) {
         guard let index = table.index(of: id) else { return }
         precondition(table.channels[index].phase == .offered, "accepts a channel that is not offered")
-        let size = windowSize(window ?? min(limits.windowBytes, limits.windowBytesFirst))
+        let size = windowSize(min(limits.windowBytes, limits.windowBytesFirst))
         windowBytesGiven += Int(size)
         table.channels[index].phase = .open
         table.channels[index].window = ChannelWindow(local: size, remote: table.channels[index].window.remote)
