@@ -22,9 +22,9 @@ package struct AuthClient: Sendable {
     }
 
     package func call<Request, Response>(
-        _ endpoint: Endpoint<Request, Response>, _ request: Request, timeout: Duration = timeout
+        _ endpoint: Endpoint<Request, Response>, _ request: Request
     ) async throws(TeleportError) -> Response {
-        try Self.decode(try await answer(endpoint, request, timeout: timeout), endpoint)
+        try Self.decode(try await answer(endpoint, request, timeout: Self.timeout), endpoint)
     }
 
     private func answer<Request, Response>(
@@ -58,12 +58,9 @@ package struct AuthClient: Sendable {
 
     // MARK: Presence
 
-    package func snapshot(after revision: Int64, waitSeconds: Int) async throws(TeleportError) -> ClusterState? {
-        let request = SnapshotRequest(after: revision, waitSeconds: waitSeconds)
-        return try await call(Endpoints.snapshot, request, timeout: Self.timeout + .seconds(waitSeconds)).state
-    }
-
-    /// The same with its indexes: read on the worker pool, as it is long where there are many sites.
+    /// Read on the worker pool, as it is long where there are many sites.
+    ///
+    /// - Returns: nil where nothing has changed.
     package func snapshot(
         after revision: Int64, waitSeconds: Int, on loop: isolated EventLoop
     ) async throws(TeleportError) -> ClusterSnapshot? {

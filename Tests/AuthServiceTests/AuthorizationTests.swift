@@ -49,7 +49,7 @@ struct AuthorizationTests {
         let admin = try await world.stranger.ping()
         #expect(admin.cluster == "hub")
         #expect(await refusal { _ = try await world.stranger.status() } == .accessDenied)
-        #expect(await refusal { _ = try await world.stranger.snapshot(after: 0, waitSeconds: 0) } == .accessDenied)
+        #expect(await refusal { _ = try await world.stranger.snapshot(after: 0, waitSeconds: 0, on: world.eventLoop) } == .accessDenied)
         #expect(await refusal { _ = try await world.stranger.login(world.loginRequest("alice", code: "000000")) } == .accessDenied)
         await world.stop()
     }
@@ -58,7 +58,7 @@ struct AuthorizationTests {
         let world = try await AuthWorld()
         let user = world.client(TLSIdentity(bearer: .user, name: "mallory", roles: ["Proxy", "Admin", "Node"], cluster: "hub"))
         #expect(await refusal { _ = try await user.status() } == .accessDenied)
-        #expect(await refusal { _ = try await user.snapshot(after: 0, waitSeconds: 0) } == .accessDenied)
+        #expect(await refusal { _ = try await user.snapshot(after: 0, waitSeconds: 0, on: world.eventLoop) } == .accessDenied)
         await world.stop()
     }
 
@@ -74,7 +74,9 @@ struct AuthorizationTests {
         let world = try await AuthWorld()
         let client = await world.host(role)
         var seen = ""
-        if let state = try await client.snapshot(after: 0, waitSeconds: 0) { seen += try JSONText.encode(state) }
+        if let snapshot = try await client.snapshot(after: 0, waitSeconds: 0, on: world.eventLoop) {
+            seen += try JSONText.encode(snapshot.state)
+        }
         if role == .admin {
             for kind in ResourceKind.allCases { seen += try JSONText.encode(try await client.resources(kind)) }
             seen += try JSONText.encode(try await client.status())

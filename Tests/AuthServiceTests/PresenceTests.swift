@@ -138,7 +138,7 @@ struct PresenceTests {
         let client = try await joined(world)
         try await client.heartbeat(node())
         _ = await world.state { !$0.nodes.isEmpty }
-        let state = try #require(try await client.snapshot(after: 0, waitSeconds: 0))
+        let state = try #require(try await client.snapshot(after: 0, waitSeconds: 0, on: world.eventLoop)).state
         #expect(state.nodes.isEmpty)
         #expect(state.authorities.count == 3)
         #expect(state.roles.count == 2)
@@ -148,10 +148,10 @@ struct PresenceTests {
     @Test func `a question waits for the next change`() async throws {
         let world = try await AuthWorld()
         let admin = await world.admin
-        let revision = try #require(try await admin.snapshot(after: 0, waitSeconds: 0)).revision
-        async let next = admin.snapshot(after: revision, waitSeconds: 30)
+        let revision = try #require(try await admin.snapshot(after: 0, waitSeconds: 0, on: world.eventLoop)).state.revision
+        async let next = admin.snapshot(after: revision, waitSeconds: 30, on: world.eventLoop)
         try await admin.put(.role(Role(name: "marker", allow: RoleConditions())), replace: false)
-        #expect(try await next?.roles.contains { $0.name == "marker" } == true)
+        #expect(try await next?.state.roles.contains { $0.name == "marker" } == true)
         await world.stop()
     }
 }
