@@ -224,7 +224,7 @@ private final class KeptWay: StreamHandler {
         let request = SessionRequest.subsystem(name: subsystem)
         channel.request(request.type, payload: request.payload()) { if !$0 { channel.close() } }
         channel.write(early)
-        ChannelPipe.join(channel, stream) { [self] in keeper.ended(self) }
+        ChannelPipe.join(channel, .stream(stream)) { [self] in keeper.ended(self) }
     }
 
     func stream(_ stream: Stream, received bytes: inout MutableSpan<UInt8>) {

@@ -222,7 +222,7 @@ package final class ForwardSet {
         open += 1
         let connected = { [self] (result: Result<Stream, TeleportError>) in
             switch result {
-            case .success(let stream): ChannelPipe.accept(request, stream) { [weak self] in self?.closed() }
+            case .success(let stream): ChannelPipe.accept(request, .stream(stream)) { [weak self] in self?.closed() }
             case .failure(let error):
                 report("WARNING: a forwarded connection failed: \(error.message)")
                 request.refuse(.connectFailed, "the target cannot be reached")
@@ -274,7 +274,7 @@ private final class ForwardedStream: ChannelHandler {
     func channelOpened(_ channel: SSHChannel) {
         if let request { stream.write(request.reply(.connected)) }
         channel.write(rest)
-        ChannelPipe.join(channel, stream) { [closed] in closed(nil) }
+        ChannelPipe.join(channel, .stream(stream)) { [closed] in closed(nil) }
     }
 
     func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {
@@ -368,7 +368,7 @@ private final class SocksChannel: ChannelHandler {
                     let closed = closed
                     self.closed = nil
                     channel.write(request.reply(.connected))
-                    ChannelPipe.join(channel, stream, early: step.rest) { closed?() }
+                    ChannelPipe.join(channel, .stream(stream), early: step.rest) { closed?() }
                 }
             }
         } catch {

@@ -9,6 +9,23 @@ package final class RelayedBytes {
     package init() {}
 }
 
+/// What a channel is joined to.
+package enum PipeSide {
+    /// Connected and paused; `greeting` has come from it already.
+    case stream(Stream, greeting: [UInt8] = [])
+    case channel(SSHChannel)
+    /// Connected to its other end in the callback that joins it.
+    case elsewhere(CrossLoopEnd)
+
+    fileprivate var end: any PipeEnd {
+        switch self {
+        case .stream(let stream, _): StreamEnd(stream)
+        case .channel(let channel): ChannelEnd(channel)
+        case .elsewhere(let end): end
+        }
+    }
+}
+
 /// Joins a channel to another channel or to a stream, in both directions, until both have ended.
 ///
 /// Each direction ends on its own: an end of file on one side becomes one on the other. Bytes are sealed from where they were read straight into the
@@ -20,61 +37,22 @@ package final class ChannelPipe {
     private var closed: (() -> Void)?
     private var openEnds = 2
 
-    /// - Parameter first: an open channel; the pipe becomes its handler.
-    /// - Parameter relayed: counts what passes.
-    /// - Parameter early: what had come from `first` before, to be sent first.
-    /// - Parameter closed: is called once, when both sides have closed.
-    @discardableResult
+    /// - Parameters:
+    ///   - first: an open channel; the pipe becomes its handler.
+    ///   - early: what had come from `first` before, to be sent first.
+    ///   - relayed: counts what passes.
+    ///   - closed: is called once, when both sides have closed.
     package static func join(
-        _ first: SSHChannel, _ second: SSHChannel, early: [UInt8] = [], counting relayed: RelayedBytes? = nil,
-        closed: @escaping () -> Void = {}
-    ) -> ChannelPipe {
-        let pipe = ChannelPipe(ChannelEnd(first), ChannelEnd(second), relayed, closed)
-        pipe.begin(early)
-        return pipe
-    }
-
-    /// - Parameter second: a connected stream, paused.
-    @discardableResult
-    package static func join(
-        _ first: SSHChannel, _ second: Stream, early: [UInt8] = [], counting relayed: RelayedBytes? = nil, closed: @escaping () -> Void = {}
-    ) -> ChannelPipe {
-        let pipe = ChannelPipe(ChannelEnd(first), StreamEnd(second), relayed, closed)
-        pipe.begin(early)
-        return pipe
-    }
-
-    /// - Parameter second: connected to its other end in this callback.
-    @discardableResult
-    package static func join(
-        _ first: SSHChannel, _ second: CrossLoopEnd, early: [UInt8] = [], counting relayed: RelayedBytes? = nil,
-        closed: @escaping () -> Void = {}
-    ) -> ChannelPipe {
-        let pipe = ChannelPipe(ChannelEnd(first), second, relayed, closed)
-        pipe.begin(early)
-        return pipe
-    }
-
-    /// Accepts a channel that the peer opens, as the first side of a pipe.
-    ///
-    /// - Parameter greeting: what had come from `second` before.
-    package static func accept(
-        _ request: ChannelOpenRequest, _ second: Stream, greeting: [UInt8] = [], counting relayed: RelayedBytes? = nil,
+        _ first: SSHChannel, _ second: PipeSide, early: [UInt8] = [], counting relayed: RelayedBytes? = nil,
         closed: @escaping () -> Void = {}
     ) {
-        let first = request.accept(handler: NotYetJoined())
-        first.write(greeting)
-        join(first, second, counting: relayed, closed: closed)
+        if case .stream(_, let greeting) = second { first.write(greeting) }
+        ChannelPipe(ChannelEnd(first), second.end, relayed, closed).begin(early)
     }
 
+    /// The same with a channel that the peer opens, and that is accepted.
     package static func accept(
-        _ request: ChannelOpenRequest, _ second: SSHChannel, counting relayed: RelayedBytes? = nil, closed: @escaping () -> Void = {}
-    ) {
-        join(request.accept(handler: NotYetJoined()), second, counting: relayed, closed: closed)
-    }
-
-    package static func accept(
-        _ request: ChannelOpenRequest, _ second: CrossLoopEnd, counting relayed: RelayedBytes? = nil, closed: @escaping () -> Void = {}
+        _ request: ChannelOpenRequest, _ second: PipeSide, counting relayed: RelayedBytes? = nil, closed: @escaping () -> Void = {}
     ) {
         join(request.accept(handler: NotYetJoined()), second, counting: relayed, closed: closed)
     }
@@ -94,8 +72,7 @@ package final class ChannelPipe {
         second.begin()
     }
 
-    /// Ends both sides at once.
-    package func close() {
+    private func close() {
         first.close()
         second.close()
     }

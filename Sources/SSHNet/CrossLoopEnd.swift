@@ -51,7 +51,7 @@ package final class CrossLoopEnd: TurnGatherer {
         let loop = channel.connection.loop
         let end = CrossLoopEnd(on: loop)
         end.peer = other
-        ChannelPipe.join(channel, end)
+        ChannelPipe.join(channel, .elsewhere(end))
         return LoopBound(end, on: loop)
     }
 

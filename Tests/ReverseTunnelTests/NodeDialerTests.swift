@@ -1,6 +1,7 @@
 import Base
 import EventLoop
 import ReverseTunnel
+import SSHNet
 import Testing
 
 @Suite struct NodeDialerTests {
@@ -56,8 +57,12 @@ import Testing
         NodeDialer.reach("\(listener.address)", what: "node db1", timeout: timeout, on: loop) { result in
             listener.close()
             for stream in held { stream.close() }
-            if case .success(let node) = result { node.stream.close() }
-            then(result.map(\.greeting))
+            then(
+                result.map { side in
+                    guard case .stream(let stream, let greeting) = side else { return [] }
+                    stream.close()
+                    return greeting
+                })
         }
     }
 }

@@ -17,7 +17,7 @@ struct ChannelPipeTests {
                 switch result {
                 case .success(let stream):
                     let channel = request.accept(handler: EchoChannel())
-                    ChannelPipe.join(channel, stream, counting: relayed) {
+                    ChannelPipe.join(channel, .stream(stream), counting: relayed) {
                         closed.count += 1
                         closed.changed()
                     }
@@ -155,7 +155,7 @@ private final class Closings: Observed {
 private final class Joining: ChannelHandler {
     private let request: ChannelOpenRequest
     init(_ request: ChannelOpenRequest) { self.request = request }
-    func channelOpened(_ channel: SSHChannel) { ChannelPipe.join(request.accept(handler: EchoChannel()), channel) }
+    func channelOpened(_ channel: SSHChannel) { ChannelPipe.join(request.accept(handler: EchoChannel()), .channel(channel)) }
     func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) { request.refuse(reason, message) }
     func channel(_ channel: SSHChannel, received data: Span<UInt8>) {}
     func channelClosed(_ channel: SSHChannel) {}

@@ -36,7 +36,7 @@ struct OpenSSHTests {
             let server = try TestServer(keys, on: loop) { request in
                 TCPStream.connect(to: [target.address], timeout: .seconds(5), on: loop) { result in
                     guard case .success(let stream) = result else { return request.refuse(.connectFailed, "refused") }
-                    ChannelPipe.join(request.accept(handler: EchoChannel()), stream)
+                    ChannelPipe.join(request.accept(handler: EchoChannel()), .stream(stream))
                 }
             }
             let folder = try Folder(on: loop)

@@ -35,7 +35,7 @@ struct DirectForward {
         case .failure(let error): refuse(target, error)
         case .success(let stream):
             logger.info("forward opened", metadata: ["target": "\(target)"])
-            ChannelPipe.accept(request, stream)
+            ChannelPipe.accept(request, .stream(stream))
         }
     }
 

@@ -230,7 +230,7 @@ private final class ForwardedConnection: ChannelHandler {
     }
 
     func channelOpened(_ channel: SSHChannel) {
-        ChannelPipe.join(channel, stream, closed: closed)
+        ChannelPipe.join(channel, .stream(stream), closed: closed)
     }
 
     func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {

@@ -130,10 +130,7 @@ final class ProxyConnection: ConnectionHandler {
             do throws(TeleportError) {
                 ProxyRoute(self, for: .request(request)).open(try RouteTarget(host: endpoints.host, port: endpoints.port)) { result in
                     switch result {
-                    case .success(.stream(let stream, let greeting)):
-                        ChannelPipe.accept(request, stream, greeting: greeting, counting: relayed)
-                    case .success(.channel(let channel)): ChannelPipe.accept(request, channel, counting: relayed)
-                    case .success(.elsewhere(let end)): ChannelPipe.accept(request, end, counting: relayed)
+                    case .success(let side): ChannelPipe.accept(request, side, counting: relayed)
                     case .failure(let error): request.refuse(error.openFailureReason, error.message)
                     }
                 }

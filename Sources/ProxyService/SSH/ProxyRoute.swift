@@ -6,14 +6,7 @@ internal import ReverseTunnel
 internal import SSHNet
 internal import SSHWire
 
-/// The far end of a route: a node of this cluster, or a channel of a tunnel, on this loop or on another.
-enum RouteEnd {
-    case stream(Stream, greeting: [UInt8])
-    case channel(SSHChannel)
-    case elsewhere(CrossLoopEnd)
-}
-
-/// The making of one route: from what a user asks to a connection that leads there. What goes wrong is this user's alone.
+/// The making of one route: from what a user asks to a connection that leads there, to a node of this cluster or through a tunnel. What goes wrong is this user's alone.
 final class ProxyRoute: ChannelHandler {
     /// Who waits for the route, and goes along where its user moves to another loop.
     enum Asker {
@@ -24,7 +17,7 @@ final class ProxyRoute: ChannelHandler {
     private let user: ProxyConnection
     private let asker: Asker
     private let server: ProxyServer
-    private var then: ((Result<RouteEnd, TeleportError>) -> Void)?
+    private var then: ((Result<PipeSide, TeleportError>) -> Void)?
 
     init(_ user: ProxyConnection, for asker: Asker) {
         self.user = user
@@ -32,7 +25,7 @@ final class ProxyRoute: ChannelHandler {
         server = user.server
     }
 
-    func open(_ target: RouteTarget, then: @escaping (Result<RouteEnd, TeleportError>) -> Void) {
+    func open(_ target: RouteTarget, then: @escaping (Result<PipeSide, TeleportError>) -> Void) {
         self.then = then
         do throws(TeleportError) {
             let snapshot = server.snapshot
@@ -40,9 +33,7 @@ final class ProxyRoute: ChannelHandler {
             case .node(let node, let address):
                 let what = "node \(node.hostname) at \(address)"
                 log("a route to a node", [("node", node.hostname), ("address", address)])
-                NodeDialer.reach(address, what: what, timeout: ProxyServer.routeTimeout, on: server.loop) { [self] result in
-                    finish(result.map { .stream($0.stream, greeting: $0.greeting) })
-                }
+                NodeDialer.reach(address, what: what, timeout: ProxyServer.routeTimeout, on: server.loop) { [self] in finish($0) }
             case .tunnel(let node):
                 log("a route to a node that dials", [("node", node.hostname), ("uuid", node.uuid)])
                 try openTransport(
@@ -58,7 +49,7 @@ final class ProxyRoute: ChannelHandler {
     }
 
     /// To something that the site's agent itself offers: its auth API, its list of nodes.
-    func openService(_ service: String, of site: String, then: @escaping (Result<RouteEnd, TeleportError>) -> Void) {
+    func openService(_ service: String, of site: String, then: @escaping (Result<PipeSide, TeleportError>) -> Void) {
         self.then = then
         do throws(TeleportError) {
             guard server.snapshot.leafClusters.contains(site) else {
@@ -94,7 +85,7 @@ final class ProxyRoute: ChannelHandler {
         }
     }
 
-    private func finish(_ result: Result<RouteEnd, TeleportError>) {
+    private func finish(_ result: Result<PipeSide, TeleportError>) {
         guard let then else { return }
         self.then = nil
         switch result {

@@ -84,7 +84,7 @@ final class ProxySession: ChannelHandler {
                 return NodeDialer.dial(
                     server.authServer, what: "the auth server of \(site)", timeout: ProxyServer.routeTimeout, on: server.loop
                 ) {
-                    [self] in joined($0.map { .stream($0, greeting: []) }, channel)
+                    [self] in joined($0.map { .stream($0) }, channel)
                 }
             }
             ProxyRoute(user, for: .session(self, channel)).openService(TransportDestination.authService, of: site) { [self] in
@@ -93,17 +93,10 @@ final class ProxySession: ChannelHandler {
         }
     }
 
-    private func joined(_ result: Result<RouteEnd, TeleportError>, _ channel: SSHChannel) {
+    private func joined(_ result: Result<PipeSide, TeleportError>, _ channel: SSHChannel) {
         switch result {
-        case .success(.stream(let stream, let greeting)):
-            channel.write(greeting)
-            ChannelPipe.join(channel, stream, early: early, counting: user.server.relayed)
-        case .success(.channel(let other)):
-            ChannelPipe.join(channel, other, early: early, counting: user.server.relayed)
-        case .success(.elsewhere(let end)):
-            ChannelPipe.join(channel, end, early: early, counting: user.server.relayed)
-        case .failure(let error):
-            fail(channel, error)
+        case .success(let side): ChannelPipe.join(channel, side, early: early, counting: user.server.relayed)
+        case .failure(let error): fail(channel, error)
         }
         early = []
     }

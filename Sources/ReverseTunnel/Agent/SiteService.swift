@@ -28,15 +28,6 @@ package final class SiteService: TunnelService {
         _ destination: TransportDestination, _ request: ChannelOpenRequest, from cluster: String, in snapshot: ClusterSnapshot,
         ended: @escaping () -> Void
     ) {
-        func pass(_ result: Result<(stream: Stream, greeting: [UInt8]), TeleportError>) {
-            switch result {
-            case .success(let (stream, greeting)):
-                ChannelPipe.accept(request, stream, greeting: greeting, closed: ended)
-            case .failure(let error):
-                request.refuse(.connectFailed, error.message)
-                ended()
-            }
-        }
         do throws(TeleportError) {
             switch destination.host {
             case TransportDestination.nodeList:
@@ -46,15 +37,15 @@ package final class SiteService: TunnelService {
                 ended()
             case TransportDestination.authService:
                 let what = "the auth server of \(snapshot.clusterName)"
-                NodeDialer.dial(authServer, what: what, timeout: Self.nodeTimeout, on: loop) { pass($0.map { ($0, []) }) }
+                NodeDialer.dial(authServer, what: what, timeout: Self.nodeTimeout, on: loop) {
+                    Self.pass($0.map { .stream($0) }, request, ended)
+                }
             default:
                 let target = try RouteTarget(host: destination.host, port: destination.port)
                 switch try Router.route(to: target, in: snapshot, isSite: { _ in false }) {
                 case .node(let node, let address):
                     let what = "node \(node.hostname) at \(address)"
-                    NodeDialer.reach(address, what: what, timeout: Self.nodeTimeout, on: loop) {
-                        pass($0.map { ($0.stream, $0.greeting) })
-                    }
+                    NodeDialer.reach(address, what: what, timeout: Self.nodeTimeout, on: loop) { Self.pass($0, request, ended) }
                 case .tunnel(let node):
                     try passOn(to: node, for: destination, request, ended)
                 case .site:
@@ -63,6 +54,15 @@ package final class SiteService: TunnelService {
             }
         } catch {
             request.refuse(error.kind == .connectionProblem ? .connectFailed : .administrativelyProhibited, error.message)
+            ended()
+        }
+    }
+
+    private static func pass(_ result: Result<PipeSide, TeleportError>, _ request: ChannelOpenRequest, _ ended: @escaping () -> Void) {
+        switch result {
+        case .success(let side): ChannelPipe.accept(request, side, closed: ended)
+        case .failure(let error):
+            request.refuse(.connectFailed, error.message)
             ended()
         }
     }
@@ -76,14 +76,7 @@ package final class SiteService: TunnelService {
         case .here(let tunnel):
             try tunnel.transport(to: destination, timeout: Self.nodeTimeout, handler: PassedOn(request, ended))
         case .elsewhere(let place):
-            place.transport(to: destination, timeout: Self.nodeTimeout, on: loop) { result in
-                switch result {
-                case .success(let end): ChannelPipe.accept(request, end, closed: ended)
-                case .failure(let error):
-                    request.refuse(.connectFailed, error.message)
-                    ended()
-                }
-            }
+            place.transport(to: destination, timeout: Self.nodeTimeout, on: loop) { Self.pass($0.map { .elsewhere($0) }, request, ended) }
         }
     }
 }
@@ -99,7 +92,7 @@ private final class PassedOn: ChannelHandler {
     }
 
     func channelOpened(_ channel: SSHChannel) {
-        ChannelPipe.accept(request, channel, closed: ended)
+        ChannelPipe.accept(request, .channel(channel), closed: ended)
     }
 
     func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {

@@ -120,7 +120,7 @@ private final class ChannelToProxy: ChannelHandler {
     }
 
     func channelOpened(_ channel: SSHChannel) {
-        ChannelPipe.join(channel, stream)
+        ChannelPipe.join(channel, .stream(stream))
     }
 
     func channelRefused(_ channel: SSHChannel, reason: ChannelOpenFailureReason, message: String) {

@@ -1,5 +1,6 @@
 package import Base
 package import EventLoop
+package import SSHNet
 
 /// A TCP connection to a registered address.
 package enum NodeDialer {
@@ -34,7 +35,7 @@ package enum NodeDialer {
     ///
     /// - Parameter timeout: for the connection and the first word.
     package static func reach(
-        _ address: String, what: String, timeout: Duration, on loop: Loop, then: @escaping (Result<ReachedNode, TeleportError>) -> Void
+        _ address: String, what: String, timeout: Duration, on loop: Loop, then: @escaping (Result<PipeSide, TeleportError>) -> Void
     ) {
         let deadline = loop.now + timeout
         dial(address, what: what, timeout: timeout, on: loop) { result in
@@ -46,23 +47,15 @@ package enum NodeDialer {
     }
 }
 
-/// A node that takes part.
-package struct ReachedNode {
-    /// Paused.
-    package let stream: Stream
-    /// What came from it already.
-    package let greeting: [UInt8]
-}
-
 /// Listens on a new connection until the node has said something.
 private final class FirstWord: StreamHandler {
     private let stream: Stream
     private let what: String
     private let deadline: Instant
-    private var then: ((Result<ReachedNode, TeleportError>) -> Void)?
+    private var then: ((Result<PipeSide, TeleportError>) -> Void)?
     private var timer: LoopTimer?
 
-    init(of stream: Stream, what: String, deadline: Instant, _ then: @escaping (Result<ReachedNode, TeleportError>) -> Void) {
+    init(of stream: Stream, what: String, deadline: Instant, _ then: @escaping (Result<PipeSide, TeleportError>) -> Void) {
         self.stream = stream
         self.what = what
         self.deadline = deadline
@@ -82,7 +75,7 @@ private final class FirstWord: StreamHandler {
         let greeting = Array(copying: bytes.span)
         // What a node registers as its address may be another service of the proxy's network.
         guard zip(greeting, "SSH-".utf8).allSatisfy(==) else { return fail("does not speak SSH") }
-        finish(.success(ReachedNode(stream: stream, greeting: greeting)))
+        finish(.success(.stream(stream, greeting: greeting)))
     }
 
     func streamEnded(_ stream: Stream) { fail("ended the connection at once") }
@@ -98,7 +91,7 @@ private final class FirstWord: StreamHandler {
         stream.close()
     }
 
-    private func finish(_ result: Result<ReachedNode, TeleportError>) {
+    private func finish(_ result: Result<PipeSide, TeleportError>) {
         timer?.cancel()
         let then = then
         self.then = nil

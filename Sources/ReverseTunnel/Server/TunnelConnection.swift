@@ -166,7 +166,7 @@ package final class TunnelConnection: ConnectionHandler {
         authChannels += 1
         server.dialAuthServer { [self] result in
             switch result {
-            case .success(let stream): ChannelPipe.accept(request, stream) { [self] in authChannels -= 1 }
+            case .success(let stream): ChannelPipe.accept(request, .stream(stream)) { [self] in authChannels -= 1 }
             case .failure(let error):
                 authChannels -= 1
                 request.refuse(.connectFailed, error.message)
