@@ -3,23 +3,6 @@ package import EventLoop
 package import SSHEngine
 package import SSHWire
 
-/// What a connection is made with; one value serves any number of them.
-package struct ConnectionConfiguration: Sendable {
-    package var engine: EngineConfiguration
-    package var randomness: any Randomness
-    /// nil: a silent peer stays.
-    package var keepAlive: KeepAlive.Options?
-
-    package init(
-        engine: EngineConfiguration, randomness: any Randomness,
-        keepAlive: KeepAlive.Options? = KeepAlive.Options(interval: .seconds(30), missesMax: 3)
-    ) {
-        self.engine = engine
-        self.randomness = randomness
-        self.keepAlive = keepAlive
-    }
-}
-
 /// One SSH connection: an engine on a transport.
 ///
 ///     transport ─read─▶ engine opens in place ─▶ handlers (data lent) ─▶ commands ─▶ engine's output ─one write a turn─▶ transport
@@ -558,21 +541,6 @@ package final class SSHConnection: TurnGatherer {
     }
 }
 
-/// Apart from the connection, which stays where it is when its engine moves to another loop.
-final class HeldEngine {
-    var engine: SSHEngine
-
-    init(_ engine: consuming SSHEngine) {
-        self.engine = engine
-    }
-
-    func writeOutput(to transport: any SSHTransport) {
-        let count = engine.outputCount
-        transport.write(engine.output)
-        engine.consumeOutput(count)
-    }
-}
-
 extension SSHConnection: SSHTransportUser {
     package func transportReceived(_ bytes: inout MutableSpan<UInt8>) {
         keepAlive?.heard()
@@ -598,24 +566,5 @@ extension SSHConnection: SSHTransportUser {
         state = .closed
         released?()
         released = nil
-    }
-}
-
-extension TeleportError {
-    /// What the engine died of, with its own text as the cause.
-    init(_ error: SSHError) {
-        switch error.reason {
-        case .disconnectedByPeer(let reason, let message):
-            self = .disconnected(reason, message) ?? .connectionProblem("the peer ended the connection")
-        case .hostKeyRefused(let reason): self = .accessDenied("the host key was refused: \(reason)", cause: error)
-        case .credentialsExhausted, .authenticationAttempts: self = .accessDenied("the user was not let in", cause: error)
-        default: self = .connectionProblem("the SSH connection failed: \(error.peerText)", cause: error)
-        }
-    }
-
-    /// A peer's good-bye; nil where it is the normal end.
-    static func disconnected(_ reason: DisconnectReason, _ message: String) -> TeleportError? {
-        if reason == .byApplication { return nil }
-        return .connectionProblem("the peer ended the connection: \(message)")
     }
 }
