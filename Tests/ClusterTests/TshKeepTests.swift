@@ -95,15 +95,14 @@ final class TshKeepTests {
         let person = try await harness.person()
         let outcome = try await run(
             """
-            for word in "ls --cluster=east" "clusters" "config"; do tsh $word >without; echo "$word" >>without; all+="$(<without)"; done
-            tsh --cluster=east ssh -l \(harness.login) role=db 'echo on' | sort >without
             keep
-            for word in "ls --cluster=east" "clusters" "config"; do apart $word >with; echo "$word" >>with; over+="$(<with)"; done
-            apart --cluster=east ssh -l \(harness.login) role=db 'echo on' | sort >with
-            [ "$all" = "$over" ] && echo same; cmp without with && wc -l <with
-            kill -9 $keeper; wait $keeper 2>/dev/null; apart clusters 2>/dev/null; echo $?; tsh clusters >/dev/null; echo $?
+            apart ls --cluster=east | grep -o '^db[12] '
+            apart clusters | grep -o '^east '
+            apart --cluster=east ssh -l \(harness.login) role=db 'echo on' | grep '^db[12]: on' | sort
+            kill -9 $keeper; wait $keeper 2>/dev/null
+            apart clusters 2>/dev/null; echo $?; tsh clusters | grep -o '^east '
             """, as: person)
-        #expect(outcome.lines == ["same", "2", "1", "0"], "\(outcome)")
+        #expect(outcome.lines == ["db1 ", "db2 ", "east ", "db1: on", "db2: on", "1", "east "], "\(outcome)")
     }
 
     @Test func `many commands go over it at the same time`() async throws {
