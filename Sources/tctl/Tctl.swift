@@ -9,7 +9,7 @@ struct Tctl: ParsableCommand {
         commandName: "tctl",
         abstract: "Administers a cluster: users, join tokens, nodes, trust and certificates.",
         discussion: """
-            Run it on the auth server's host, with -c where its configuration is not /etc/teleport.yaml,
+            Run it on the auth server's host, with -c where its configuration is not /etc/teleport.yaml, \
             or from elsewhere with --identity and --auth-server.
 
             Example: tctl -c /etc/teleport.yaml users add alice root,deploy

@@ -9,7 +9,7 @@ struct Tsh: ParsableCommand {
         commandName: "tsh",
         abstract: "Logs in to a proxy and reaches the nodes of its cluster and of its sites.",
         discussion: """
-            TELEPORT_PROXY, TELEPORT_USER, TELEPORT_SITE and TELEPORT_LOGIN stand in for --proxy, --user, --cluster and -l;
+            TELEPORT_PROXY, TELEPORT_USER, TELEPORT_SITE and TELEPORT_LOGIN stand in for --proxy, --user, --cluster and -l; \
             what is said nowhere is as at the last login. TELEPORT_CONTROL_PERSIST=10m keeps the connection to the proxy for later commands.
 
             Example: tsh --proxy=proxy.example.com --user=alice login

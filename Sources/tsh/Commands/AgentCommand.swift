@@ -10,7 +10,7 @@ struct AgentCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "agent", abstract: "An ssh-agent with your logins: prints where it is for a shell to take up, and stays behind.",
         discussion: """
-            It serves the keys and certificates of ~/.tsh as they are when it is asked, so that `tsh login` needs to be repeated nowhere.
+            It serves the keys and certificates of ~/.tsh as they are when it is asked, so that `tsh login` needs to be repeated nowhere. \
             An agent that SSH_AUTH_SOCK names already is given the certificate of the current login too.
 
             Example: eval $(tsh agent)

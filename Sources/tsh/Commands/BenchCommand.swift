@@ -11,11 +11,11 @@ struct BenchCommand: ParsableCommand {
         commandName: "bench", abstract: "Measures how long sessions take through the real path, and how many there can be.",
         usage: "tsh bench [OPTIONS] [LOGIN@]NODE[@SITE] COMMAND…\n       tsh bench [OPTIONS] --channels NODE[@SITE]",
         discussion: """
-            Each request is what `tsh ssh` does from its connection to the proxy to the end of the command, whose output is thrown away;
-            a status other than 0 counts as failed. With --kept all of them share one connection to the proxy, as with ControlPersist. With
+            Each request is what `tsh ssh` does from its connection to the proxy to the end of the command, whose output is thrown away; \
+            a status other than 0 counts as failed. With --kept all of them share one connection to the proxy, as with ControlPersist. With \
             --channels it is a channel to the node's port through one connection to the proxy, until the first byte of the node's SSH server.
 
-            With --rate a request's time counts from when it was due. Without it the next one begins when one has ended. ^C ends it early.
+            With --rate a request's time counts from when it was due. Without it the next one begins when one has ended. ^C ends it early. \
             The exit status is 0 if any request succeeded.
 
             Example: tsh bench --rate=50 --duration=30s root@db1@east true

@@ -44,7 +44,7 @@ struct CopyCommand: ParsableCommand {
         commandName: "scp", abstract: "Copies files to or from a node.",
         usage: "tsh scp [OPTIONS] [LOGIN@]NODE[@SITE]:PATH… TARGET\n       tsh scp [OPTIONS] FILE… [LOGIN@]NODE[@SITE]:PATH",
         discussion: """
-            A path on the node is relative to the login's home directory, and may be a pattern. What cannot be copied is left out: the exit
+            A path on the node is relative to the login's home directory, and may be a pattern. What cannot be copied is left out: the exit \
             status is 1 then.
 
             Example: tsh scp -r root@db1@east:/var/log/postgresql .

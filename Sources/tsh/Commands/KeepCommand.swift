@@ -11,8 +11,8 @@ struct KeepCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keep", abstract: "Keeps a connection to the proxy for the commands to come, as ssh's ControlMaster does.",
         discussion: """
-            While it runs, ssh, scp, sftp and proxy ssh of the same login reach a node over it, after two round trips instead of four, and ls,
-            clusters and config ask over it. It stays in the foreground, and ends when nobody has used it for the given time, or with the
+            While it runs, ssh, scp, sftp and proxy ssh of the same login reach a node over it, after two round trips instead of four, and ls, \
+            clusters and config ask over it. It stays in the foreground, and ends when nobody has used it for the given time, or with the \
             last command over it after the certificate has expired or you have logged out.
             -o ControlPersist=TIME and TELEPORT_CONTROL_PERSIST=TIME start it behind the first command.
 

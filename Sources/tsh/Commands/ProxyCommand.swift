@@ -15,7 +15,7 @@ struct ProxySSHCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ssh", abstract: "Joins stdin and stdout to a node's port: a ProxyCommand for OpenSSH.",
         discussion: """
-            The host is a node's name, UUID or address, of the site that --cluster names or of the site in whose name it ends. Port 22 stands
+            The host is a node's name, UUID or address, of the site that --cluster names or of the site in whose name it ends. Port 22 stands \
             for whichever the node has, as 0 does. The login is ssh's own business; `tsh config` prints all of the ssh_config.
 
             Example: ssh -o ProxyCommand='tsh proxy ssh %r@%h:%p' root@db1.east

@@ -9,7 +9,7 @@ struct SFTPCommand: ParsableCommand {
         commandName: "sftp", abstract: "Looks through a node's files, and copies them.",
         usage: "tsh sftp [OPTIONS] [LOGIN@]NODE[@SITE][:PATH]",
         discussion: """
-            Commands come from the terminal, else from stdin or the file of -b: then the first that fails ends it with status 1, unless a
+            Commands come from the terminal, else from stdin or the file of -b: then the first that fails ends it with status 1, unless a \
             - stands before it. A PATH that is a directory is where it begins; a file is copied here.
 
             \(SFTPShell.help)

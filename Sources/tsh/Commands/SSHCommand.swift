@@ -10,10 +10,10 @@ struct SSHCommand: ParsableCommand {
         commandName: "ssh", abstract: "A shell or a command on a node, or a command on every node with some labels.",
         usage: "tsh ssh [OPTIONS] [LOGIN@]NODE[@SITE] [COMMAND…]\n       tsh ssh [OPTIONS] k=v[,k=v…][@SITE] COMMAND…",
         discussion: """
-            Options stand before the node; what follows it is the command, joined by blanks as ssh does. The exit status is that of the
+            Options stand before the node; what follows it is the command, joined by blanks as ssh does. The exit status is that of the \
             command, of several nodes the worst, and 255 where there is none. ~. at the beginning of a line ends a session.
 
-            Forwards are as ssh has them, [bind:]port:host:hostport or a unix socket's path for either end, and may be given several
+            Forwards are as ssh has them, [bind:]port:host:hostport or a unix socket's path for either end, and may be given several \
             times; one that there cannot be is an error, unless -o ExitOnForwardFailure=no. Hosts are always verified.
 
             -o ControlPersist=10m keeps the connection to the proxy for the commands to come (see `tsh proxy keep --help`).

@@ -9,7 +9,7 @@ struct SignupCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "signup", abstract: "Takes up an invitation: choose a password, and enrol a device for one-time codes.",
         discussion: """
-            The URL is what `tctl users add` printed; it is good once. A script passes --password-file=FILE and --otp=-, reads the
+            The URL is what `tctl users add` printed; it is good once. A script passes --password-file=FILE and --otp=-, reads the \
             otpauth URI from stdout and answers with the code on stdin.
 
             Example: tsh signup https://proxy.example.com:3080/web/newuser/3f2a…
