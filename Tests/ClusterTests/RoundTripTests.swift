@@ -73,17 +73,13 @@ final class LongLine: Sendable {
 
     /// How many connections there have been.
     func connections() async -> Int {
-        await withCheckedContinuation { (continuation: CheckedContinuation<Int, Never>) in
-            link.eventLoop.post { [link] loop in continuation.resume(returning: link.value(on: loop)?.connections ?? 0) }
-        }
+        await perform { $0.connections } ?? 0
     }
 
-    private func perform(_ body: @escaping @Sendable (DelayedLink) -> Void) async {
-        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            link.eventLoop.post { [link] loop in
-                if let link = link.value(on: loop) { body(link) }
-                continuation.resume()
-            }
+    @discardableResult
+    private func perform<T: Sendable>(_ body: @escaping @Sendable (DelayedLink) -> T) async -> T? {
+        await withCheckedContinuation { (continuation: CheckedContinuation<T?, Never>) in
+            link.eventLoop.post { [link] loop in continuation.resume(returning: link.value(on: loop).map(body)) }
         }
     }
 }

@@ -38,7 +38,7 @@ struct SendQueue {
                 end = 0
             }
             let part = min(rest.count, buffers[buffers.count - 1].count - end)
-            Self.copy(rest.extracting(first: part), at: end, into: &buffers[buffers.count - 1])
+            buffers[buffers.count - 1].copy(rest.extracting(first: part), at: end)
             end += part
             rest = rest.extracting(droppingFirst: part)
         }
@@ -70,10 +70,5 @@ struct SendQueue {
 
     private static func show(_ buffer: [UInt8], _ range: Range<Int>, _ type: UInt32?, _ body: (Span<UInt8>, UInt32?) -> Void) {
         body(buffer.span.extracting(range), type)
-    }
-
-    private static func copy(_ source: Span<UInt8>, at offset: Int, into buffer: inout [UInt8]) {
-        var whole = buffer.mutableSpan
-        whole.copy(source, at: offset)
     }
 }

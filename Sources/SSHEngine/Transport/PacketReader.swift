@@ -84,7 +84,7 @@ struct PacketReader: ~Copyable {
     private mutating func fill(upTo count: Int, from input: borrowing MutableSpan<UInt8>, _ position: inout Int) {
         let taken = min(count - assembledCount, input.count - position)
         reserve(assembledCount + taken)
-        Self.copy(input.span.extracting(position..<position + taken), at: assembledCount, into: &assembled)
+        assembled.copy(input.span.extracting(position..<position + taken), at: assembledCount)
         assembledCount += taken
         position += taken
     }
@@ -94,7 +94,7 @@ struct PacketReader: ~Copyable {
         guard assembled.count < count else { return }
         // Larger packets than those of data are rare.
         var larger = count <= BufferPool.mediumBytes ? buffers.take(atLeast: count) : [UInt8](repeating: 0, count: assembledTotal ?? count)
-        Self.copy(assembled.span.extracting(first: assembledCount), at: 0, into: &larger)
+        larger.copy(assembled.span.extracting(first: assembledCount), at: 0)
         swap(&assembled, &larger)
         buffers.giveBack(larger)
     }
@@ -106,11 +106,6 @@ struct PacketReader: ~Copyable {
         assembledCount = 0
         assembledTotal = nil
         isAssembledGiven = false
-    }
-
-    private static func copy(_ source: Span<UInt8>, at offset: Int, into storage: inout [UInt8]) {
-        var whole = storage.mutableSpan
-        whole.copy(source, at: offset)
     }
 
     private mutating func count(_ total: Int, payload: Range<Int>, isAssembled: Bool) throws(SSHError) -> Packet {

@@ -62,7 +62,7 @@ struct PacketWriter: ~Copyable {
     /// Bytes that are no packet: the version line.
     mutating func writeRaw(_ raw: [UInt8]) {
         reserve(raw.count)
-        Self.copy(raw.span, at: end, into: &storage)
+        storage.copy(raw.span, at: end)
         end += raw.count
     }
 
@@ -134,7 +134,7 @@ struct PacketWriter: ~Copyable {
         guard storage.count - end < count else { return }
         let waiting = end - start
         var larger = buffers.take(atLeast: waiting + count <= BufferPool.largeBytes ? waiting + count : (waiting + count) * 2)
-        Self.copy(bytes, at: 0, into: &larger)
+        larger.copy(bytes, at: 0)
         swap(&storage, &larger)
         if !larger.isEmpty { buffers.giveBack(larger) }
         start = 0
@@ -178,10 +178,5 @@ struct PacketWriter: ~Copyable {
         mac.authenticate(packet.span.extracting(0..<end), sequenceNumber: sequenceNumber, into: &span)
         let tagBytes = packet.count - end
         packet.copy(span.span.extracting(0..<tagBytes), at: end)
-    }
-
-    private static func copy(_ source: Span<UInt8>, at offset: Int, into storage: inout [UInt8]) {
-        var whole = storage.mutableSpan
-        whole.copy(source, at: offset)
     }
 }
